@@ -1,0 +1,5 @@
+"""`python -m model_packaging` is the command `modelberth`."""
+
+from .cli import main
+
+main()

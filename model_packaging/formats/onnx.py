@@ -1,0 +1,98 @@
+"""ONNX models, run by onnxruntime on the CPU.
+
+Two ways to take the inputs are understood: one tensor per column (as skl2onnx writes), or a single
+numeric matrix of all columns. Outputs: labels and probabilities, probabilities alone, or values.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import PackageError
+from ..package import Package
+from .predictor import Predictor, class_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_FILE = "model/model.onnx"
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+
+
+class _Session:
+    def __init__(self, session: Any, signature: dict[str, Any]) -> None:
+        self.session = session
+        self.signature = signature
+        self.inputs: dict[str, Any] = {item.name: item for item in session.get_inputs()}
+        self.outputs: list[Any] = session.get_outputs()
+        columns = [item["name"] for item in signature["inputs"]]
+        self.per_column = set(self.inputs) == set(columns)
+        if not self.per_column and len(self.inputs) != 1:
+            text = f"the model takes {', '.join(self.inputs)}, the signature has {', '.join(columns)}"
+            raise PackageError(f"{MODEL_FILE}: {text}", file=MODEL_FILE)
+        for item in self.inputs.values():
+            if item.type not in _DTYPES:
+                text = f'input "{item.name}" is {item.type}, which is not supported'
+                raise PackageError(f"{MODEL_FILE}: {text}", file=MODEL_FILE)
+
+    def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
+        found: list[Any] = self.session.run(None, self._feed(frame))
+        outputs = {item.name: value for item, value in zip(self.outputs, found, strict=True)}
+        classes = self.signature["outputs"].get("classes") or []
+        if self.signature["outputs"]["task"] == "regression":
+            return np.asarray(found[0]).reshape(len(frame)), None
+        probabilities = None
+        labels = None
+        for value in outputs.values():
+            if isinstance(value, list):  # a ZipMap: one dictionary per row
+                keyed = [{class_key(key): item for key, item in row.items()} for row in value]
+                probabilities = np.array([[row[class_key(name)] for name in classes] for row in keyed])
+            elif np.ndim(value) == 2 and np.shape(value)[1] == len(classes):
+                probabilities = np.asarray(value)
+            elif np.size(value) == len(frame):
+                labels = np.asarray(value).ravel()
+        if labels is None:
+            if probabilities is None:
+                raise PackageError(f"{MODEL_FILE}: gives neither labels nor probabilities", file=MODEL_FILE)
+            labels = np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
+        return labels, probabilities
+
+    def _feed(self, frame: "pd.DataFrame") -> dict[str, np.ndarray]:
+        if self.per_column:
+            feed: dict[str, np.ndarray] = {}
+            for name, item in self.inputs.items():
+                column = frame[name].to_numpy().astype(_DTYPES[item.type])
+                feed[name] = column.reshape(-1, 1) if len(item.shape) == 2 else column
+            return feed
+        (item,) = self.inputs.values()
+        return {item.name: frame.to_numpy().astype(_DTYPES[item.type])}
+
+
+def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
+    """Start a session; only operators that onnxruntime ships are available."""
+    return Predictor(package.signature, _Session(session(package.read(MODEL_FILE)), package.signature))
+
+
+def session(content: bytes) -> Any:
+    """An onnxruntime session of a model's bytes. Raises PackageError when it is not a usable model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # One replica shares its machine with the server's own threads; more is asked for explicitly.
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no public base
+        detail = str(error).splitlines()[0]
+        raise PackageError(f"{MODEL_FILE}: cannot be loaded: {detail}", file=MODEL_FILE) from error

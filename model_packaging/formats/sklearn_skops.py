@@ -1,0 +1,84 @@
+"""Fitted scikit-learn estimators, stored by skops, which describes objects and never runs code to load.
+
+skops names every type in a file before building anything. Types that only hold numbers are trusted
+here by their full name; anything else is refused unless the person who loads the model names it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import PackageError
+from ..package import Package
+from .predictor import Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_FILE = "model/model.skops"
+
+TRUSTED = frozenset(
+    {
+        # Compiled or private data holders of scikit-learn: no methods that act on the outside world.
+        "numpy.dtype",
+        "sklearn._loss.link.Interval",
+        "sklearn._loss.link.LogitLink",
+        "sklearn._loss.loss.HalfBinomialLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+        # What gradient boosting on pandas categories keeps: a check of arrays with fixed arguments.
+        "sklearn.utils.validation.check_array",
+        "functools.partial",
+    }
+)
+
+
+class _Estimator:
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
+        if not hasattr(self.estimator, "predict_proba"):
+            return np.asarray(self.estimator.predict(frame)), None
+        # The label is the most probable class, as scikit-learn's own predict has it; one pass, not two.
+        probabilities = np.asarray(self.estimator.predict_proba(frame))
+        return np.asarray(self.estimator.classes_)[probabilities.argmax(axis=1)], probabilities
+
+
+def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
+    """Load the estimator, or raise PackageError naming the types that are not trusted."""
+    return Predictor(package.signature, _Estimator(load_estimator(package, trusted)))
+
+
+def load_estimator(package: Package, trusted: Sequence[str] = ()) -> Any:
+    """The estimator itself."""
+    import skops.io
+
+    content = package.read(MODEL_FILE)
+    try:
+        unknown = sorted(set(skops.io.get_untrusted_types(data=content)))
+        refused = [name for name in unknown if name not in TRUSTED and name not in trusted]
+        if refused:
+            names = ", ".join(refused)
+            raise PackageError(
+                f"{MODEL_FILE}: holds types that are not known to be harmless: {names}. "
+                "If you know where this package comes from, name them as trusted.",
+                file=MODEL_FILE,
+            )
+        return skops.io.loads(content, trusted=unknown)
+    except PackageError:
+        raise
+    except Exception as error:  # skops and zipfile raise many kinds on a damaged file
+        detail = str(error).splitlines()[0] if str(error) else ""
+        text = f"{MODEL_FILE}: cannot be loaded: {type(error).__name__}: {detail}"
+        raise PackageError(text, file=MODEL_FILE) from error

@@ -1,0 +1,181 @@
+"""What the documents of a package must look like (format version 1); docs/package-format.md tells it in words.
+
+Readers get plain dictionaries; these models say whether a document is acceptable, and give the
+published JSON schema.
+"""
+
+import re
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from .errors import PackageError
+
+SCHEMA_VERSION = 1
+MAX_FILES = 10_000
+MAX_PATH = 512
+PATH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,127})*$"
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+MANIFEST = "manifest.json"
+REQUIRED = ("signature.json", "examples.json", "environment.lock")
+"""Files every package has besides its manifest and at least one file under model/."""
+
+FilePath = Annotated[str, StringConstraints(pattern=PATH_PATTERN, max_length=MAX_PATH)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Scalar = str | bool | int | float
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class File(_Strict):
+    """What one file's bytes must be."""
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Model(_Strict):
+    """What the model is, for people: never used to load it."""
+
+    type: str
+    steps: list[dict[str, Any]] = []
+    parameters: dict[str, Any] = {}
+
+
+class Manifest(_Strict):
+    """manifest.json: the sha256 of its bytes is the package's digest."""
+
+    schema_version: Literal[1]
+    name: Name
+    format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,40}$")]
+    files: Annotated[dict[FilePath, File], Field(min_length=1, max_length=MAX_FILES)]
+    created: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")] | None = None
+    description: str = ""
+    python: str = ""
+    model: Model | None = None
+
+
+class Input(_Open):
+    """One input column."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Literal["number", "integer", "boolean", "string"]
+    nullable: bool
+    categories: list[Scalar] | None = None
+    dtype: Literal["category", "float32"] | None = None
+
+
+class Outputs(_Open):
+    """What a prediction is."""
+
+    task: Literal["classification", "regression"]
+    classes: list[Scalar] | None = None
+
+
+class Signature(_Open):
+    """signature.json: the columns in CSV order, and what comes back."""
+
+    inputs: Annotated[list[Input], Field(min_length=1, max_length=10_000)]
+    outputs: Outputs
+
+
+class Examples(_Open):
+    """examples.json: inputs, and the predictions they must give."""
+
+    inputs: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
+    predictions: list[Any]
+    tolerance: Annotated[float, Field(ge=0)]
+
+
+class DataVersion(_Open):
+    """data.json: what the model was trained on."""
+
+    name: str
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+    rows: Annotated[int, Field(ge=0)]
+    columns: dict[str, str]
+    time_range: list[str] | None
+    origin: str
+
+
+class Validation(_Open):
+    """validation.json. The values of metrics are judged by the gate, not here."""
+
+    metrics: dict[str, Any]
+    cross_validation: dict[str, Any] = {}
+    holdout: dict[str, Any] = {}
+    segments: dict[str, dict[str, Any]] = {}
+
+
+class Baseline(_Open):
+    """baseline.json: what the inputs and the predictions looked like in training."""
+
+    rows: Annotated[int, Field(ge=0)]
+    features: dict[str, dict[str, Any]]
+    predictions: dict[str, Any]
+
+
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "signature.json": Signature,
+    "examples.json": Examples,
+    "data.json": DataVersion,
+    "validation.json": Validation,
+    "baseline.json": Baseline,
+}
+
+
+def check(document: dict[str, Any], model: type[BaseModel], file: str) -> None:
+    """Raise PackageError with every problem of the document."""
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        raise PackageError(*(_problem(file, item) for item in error.errors()), file=file) from None
+
+
+def check_agreement(documents: dict[str, dict[str, Any]]) -> None:
+    """What holds between documents: examples and baseline speak of the signature's columns."""
+    names: list[str] = [item["name"] for item in documents["signature.json"]["inputs"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PackageError(f'signature.json: the input "{twice[0]}" appears twice', file="signature.json")
+    examples = documents["examples.json"]
+    if len(examples["inputs"]) != len(examples["predictions"]):
+        counts = f"{len(examples['inputs'])} inputs but {len(examples['predictions'])} predictions"
+        raise PackageError(f"examples.json: {counts}", file="examples.json")
+    for index, row in enumerate(examples["inputs"]):
+        if set(row) != set(names):
+            wrong = sorted(set(row) ^ set(names))[0]
+            text = f'examples.json: inputs.{index}: "{wrong}" is not in both the row and signature.json'
+            raise PackageError(text, file="examples.json")
+    for name in documents.get("baseline.json", {}).get("features", {}):
+        if name not in names:
+            raise PackageError(f'baseline.json: "{name}" is not in signature.json', file="baseline.json")
+
+
+def check_path(path: str) -> str | None:
+    """Why a path cannot stand in a package; None when it can.
+
+    The narrow alphabet leaves no room for escapes (.., absolute paths, drives), for names that
+    another system reads differently, or for terminal control characters.
+    """
+    if len(path) > MAX_PATH:
+        return f"is longer than {MAX_PATH} characters"
+    if path.startswith("/") or ".." in path.split("/"):
+        return "leads out of the package"
+    if not re.fullmatch(PATH_PATTERN, path):
+        return "may hold only letters, digits, dot, dash and underscore between slashes"
+    return None
+
+
+def _problem(file: str, item: Any) -> str:
+    where = ".".join(str(part) for part in cast(tuple[object, ...], item["loc"]))
+    given = item.get("input")
+    shown = f" (is {str(given)[:60]!r})" if isinstance(given, Scalar) else ""
+    return f"{file}: {where or 'document'}: {item['msg']}{shown}"

@@ -1,0 +1,107 @@
+"""Publish a package into a bucket by its digest, and pull it back, verified on arrival."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+from .package import Package, fetch_into, open_package, verify
+from .schema import MANIFEST
+from .storage import explained, filesystem, is_remote, split_address
+
+PREFIX = "packages"
+
+
+def publish(
+    package: Package | str | Path, destination: str, *, storage_options: dict[str, Any] | None = None
+) -> str:
+    """Copy a package to `<destination>/packages/<name>/<hex>/` and return its address with digest.
+
+    The manifest goes last, so that a copy broken off is never taken for a package; done again, it
+    copies only what is missing. Raises StorageError, or PackageError if the package is damaged.
+    """
+    package = package if isinstance(package, Package) else open_package(package)
+    # What was verified when the package was opened may have been changed since.
+    package = verify(package.path, package.digest)
+    if not is_remote(destination):
+        destination = Path(destination).absolute().as_uri()
+    folder = location(destination, package.name, package.digest)
+    fs, root = filesystem(folder, storage_options)
+    manifest = (package.path / MANIFEST).read_bytes()
+    with explained(folder, "write"):
+        if _manifest_there(fs, root) != manifest:
+            for file, entry in sorted(package.files.items()):
+                if _size(fs, f"{root}/{file}") != entry["bytes"]:
+                    _copy(fs, package.path / file, f"{root}/{file}")
+            _check_sizes(fs, root, folder, package)
+            _write(fs, f"{root}/{MANIFEST}", manifest)
+        else:
+            _check_sizes(fs, root, folder, package)
+    return f"{folder}@{package.digest}"
+
+
+def pull(
+    address: str, destination: str | Path, *, storage_options: dict[str, Any] | None = None
+) -> Package:
+    """Bring a published package into a new local folder; it appears there whole and verified or not at all."""
+    target = Path(destination)
+    source, digest = split_address(address)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise StorageError(f"cannot write {target}: it exists and is not an empty folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".modelberth-") as temporary:
+        folder = Path(temporary) / "package"
+        folder.mkdir()
+        if is_remote(source) and not source.endswith((".tar", ".tar.gz", ".tgz")):
+            package = fetch_into(source.rstrip("/"), folder, digest, storage_options)
+        else:
+            package = open_package(address, storage_options=storage_options)
+            shutil.copytree(package.path, folder, dirs_exist_ok=True)
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
+    return verify(target, package.digest)
+
+
+def location(destination: str, name: str, digest: str) -> str:
+    """Where a package of this name and digest is published."""
+    return f"{destination.rstrip('/')}/{PREFIX}/{name}/{digest.removeprefix('sha256:')}"
+
+
+def _manifest_there(fs: Any, root: str) -> bytes | None:
+    try:
+        return fs.cat_file(f"{root}/{MANIFEST}")
+    except FileNotFoundError:
+        return None
+
+
+def _size(fs: Any, path: str) -> int | None:
+    try:
+        return fs.info(path)["size"]
+    except FileNotFoundError:
+        return None
+
+
+def _copy(fs: Any, source: Path, path: str) -> None:
+    _make_parent(fs, path)
+    fs.put_file(str(source), path)
+
+
+def _write(fs: Any, path: str, content: bytes) -> None:
+    _make_parent(fs, path)
+    fs.pipe_file(path, content)
+
+
+def _make_parent(fs: Any, path: str) -> None:
+    """Folders are real on a disk; in an object store, making one would try to create the bucket."""
+    if "file" in fs.protocol or "memory" in fs.protocol:
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+
+
+def _check_sizes(fs: Any, root: str, folder: str, package: Package) -> None:
+    wrong = [
+        file for file, entry in sorted(package.files.items()) if _size(fs, f"{root}/{file}") != entry["bytes"]
+    ]
+    if wrong:
+        raise StorageError(f"cannot publish to {folder}: {wrong[0]} is missing there or not whole")

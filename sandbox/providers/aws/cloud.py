@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -170,7 +171,7 @@ class Cloud:
         )
         options: dict[str, Any] = {"addressing_style": "path"} if settings.path_style else {}
         config = Config(
-            retries={"mode": "standard", "max_attempts": min(settings.max_retries, 10)},
+            retries={"mode": "standard", "max_attempts": min(settings.max_retries, 6)},
             max_pool_connections=32,
             s3=options,
             user_agent_appid="modelberth-sandbox",
@@ -223,7 +224,7 @@ class Call:
             return getattr(self.client(service), operation)(**parameters)
         except ClientError as error:
             details = error.response.get("Error", {})
-            code, message = str(details.get("Code", "")), str(details.get("Message", ""))
+            code, message = str(details.get("Code", "")), _one_line(str(details.get("Message", "")))
             raise CloudError(f"{self._action(operation, service)}: {code}: {message}", code) from error
         except BotoCoreError as error:
             text = " ".join(str(error).split())
@@ -278,6 +279,11 @@ class Call:
     def _action(self, operation: str, service: str) -> str:
         name = _NAMES.get(service or self.service, service or self.service)
         return f"{operation} on {name} {self.thing}"
+
+
+def _one_line(message: str) -> str:
+    """A message in one line. A gateway's error may come as a page of HTML."""
+    return " ".join(re.sub(r"<[^>]+>", " ", message).split())
 
 
 def _says_missing(text: str) -> bool:

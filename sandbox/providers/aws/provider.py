@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return provider_pb2.GetSchemaResponse(schema='{"name": "aws", "version": "%s"}' % VERSION)
+        return provider_pb2.GetSchemaResponse(schema=json.dumps({"name": "aws", "version": VERSION}))
 
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:
         return empty_pb2.Empty()
@@ -307,7 +307,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             if _same_text(rules, name, state.get(name), actual.get(name)):
                 actual[name] = state[name]
         for name in rules.sets:
-            if compare.same_unordered(state.get(name), actual.get(name)):
+            if name in state and compare.same_unordered(state[name], actual.get(name)):
                 actual[name] = state[name]
         for name, value in actual.items():
             asked = state.get(name)
@@ -372,7 +372,7 @@ def differences(rules: Resource, olds: Values, news: Values) -> dict[str, str]:
         # Taking away a setting that AWS fills in, or that was the default, changes nothing.
         if new is None and (name in rules.computed or compare.same(old, rules.defaults.get(name)) or not old):
             continue
-        if old is None and (not new and new is not UNKNOWN or compare.same(rules.defaults.get(name), new)):
+        if old is None and ((not new and new is not UNKNOWN) or compare.same(rules.defaults.get(name), new)):
             continue
         changes |= compare.leaves(old, new, name)
     return changes

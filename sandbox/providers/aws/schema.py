@@ -179,7 +179,7 @@ def resource(token: str) -> ResourceSchema:
 @functools.cache
 def function(token: str) -> frozenset[str]:
     """The wire names of a function's arguments. Raises UnknownToken."""
-    module, file, name = _split(token)
+    module, file, _ = _split(token)
     path = _module_file(module, file)
     names = set(re.findall(r"__args__\['(\w+)'\]", _source(path)))
     return frozenset(names)

@@ -64,13 +64,10 @@ def _read_target(call: Call, identifier: str, state: Values) -> Values | None:
         "roleArn": target.get("RoleARN"),
         "arn": arn,
     }
+    # Tags are as they were asked for: emulators have no answer for those of a scalable target.
     suspended = target.get("SuspendedState")
     if suspended:
         result["suspendedState"] = {key[0].lower() + key[1:]: value for key, value in suspended.items()}
-    if arn:
-        tags = call.find("list_tags_for_resource", ("ResourceNotFoundException",), ResourceARN=arn)
-        if tags is not None:
-            result["tagsAll"] = tags.get("Tags") or {}
     return result
 
 

@@ -143,9 +143,9 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
         changes |= self._region_change(rules, state, news)
         tags = self._tags_all(rules, news)
         old_tags = state.get("tagsAll") or {}
-        if tags is not None and not any(path.split(".")[0] == "tags" for path in changes):
-            if not compare.same(old_tags, tags):
-                changes["tagsAll"] = "update"
+        tags_told = any(_root(path) == "tags" for path in changes)
+        if tags is not None and not tags_told and not compare.same(old_tags, tags):
+            changes["tagsAll"] = "update"
         changes = {path: kind for path, kind in changes.items() if _root(path) not in ignored}
         replaced = {path for path in changes if rules.forces_new(_root(path))}
         replaced |= _presence_changes(rules, olds, news) & {_root(path) for path in changes}

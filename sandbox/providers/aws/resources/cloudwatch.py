@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.providers.aws import convert, schema
+from sandbox.providers.aws import convert, enums, schema
 from sandbox.providers.aws.check import AutoName
 from sandbox.providers.aws.cloud import Call, tag_list, tag_map
 from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
@@ -18,6 +18,7 @@ _METRIC_NAMES = {
     "evaluateLowSampleCountPercentiles": "EvaluateLowSampleCountPercentile",
     "tags": "",
 }
+_MISSING_DATA = ("breaching", "ignore", "missing", "notBreaching")
 _METRIC_DEFAULTS = {"actionsEnabled": True, "treatMissingData": "missing"}
 
 
@@ -144,7 +145,12 @@ def _delete_alarm(call: Call, identifier: str, state: Values) -> None:
 
 
 def _verify_metric_alarm(inputs: Values) -> list[tuple[str, str]]:
-    problems: list[tuple[str, str]] = []
+    operator, statistic = inputs.get("comparisonOperator"), inputs.get("statistic")
+    problems = enums.check("comparisonOperator", operator, "cloudwatch", "ComparisonOperator")
+    problems += enums.check("statistic", statistic, "cloudwatch", "Statistic")
+    missing = inputs.get("treatMissingData")
+    if isinstance(missing, str) and missing not in _MISSING_DATA:
+        problems.append(("treatMissingData", f'must be one of {", ".join(_MISSING_DATA)}, not "{missing}"'))
     if "metricName" in inputs and "metricQueries" in inputs:
         problems.append(("metricQueries", "conflicts with metricName: give one of them"))
     if "statistic" in inputs and "extendedStatistic" in inputs:
@@ -183,8 +189,10 @@ def _composite_parameters(values: Values) -> Values:
 
 
 def _put_composite(call: Call, values: Values) -> str:
-    tags = {"Tags": tag_list(values["tagsAll"])} if values.get("tagsAll") else {}
-    call.do("put_composite_alarm", **_composite_parameters(values), **tags)
+    parameters = _composite_parameters(values)
+    if values.get("tagsAll"):
+        parameters["Tags"] = tag_list(values["tagsAll"])
+    call.do("put_composite_alarm", **parameters)
     return values["alarmName"]
 
 

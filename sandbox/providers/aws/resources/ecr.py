@@ -63,14 +63,14 @@ def _read(call: Call, identifier: str, state: Values) -> Values | None:
 
 def _update(call: Call, identifier: str, change: Change) -> None:
     if change.touches("imageTagMutability", "imageTagMutabilityExclusionFilters"):
+        parameters: Values = {
+            "repositoryName": identifier,
+            "imageTagMutability": change.new["imageTagMutability"],
+        }
         filters = _filters(change.new)
-        extra = {"imageTagMutabilityExclusionFilters": filters} if filters else {}
-        call.do(
-            "put_image_tag_mutability",
-            repositoryName=identifier,
-            imageTagMutability=change.new["imageTagMutability"],
-            **extra,
-        )
+        if filters:
+            parameters["imageTagMutabilityExclusionFilters"] = filters
+        call.do("put_image_tag_mutability", **parameters)
     if change.touches("imageScanningConfiguration"):
         scanning = change.new.get("imageScanningConfiguration") or {"scanOnPush": False}
         call.do(

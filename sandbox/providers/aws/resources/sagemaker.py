@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sandbox.providers.aws import convert, schema
+from sandbox.providers.aws import convert, enums, schema
 from sandbox.providers.aws.check import AutoName
 from sandbox.providers.aws.cloud import (
     ROLE_NOT_READY,
@@ -133,6 +133,8 @@ def _verify_configuration(inputs: Values) -> list[tuple[str, str]]:
             if not isinstance(variant, dict):
                 continue
             where = f"{group}[{index}]"
+            kind = variant.get("instanceType")
+            problems += enums.check(f"{where}.instanceType", kind, "sagemaker", "ProductionVariantInstanceType")
             count = variant.get("initialInstanceCount")
             if isinstance(count, int) and count < 1:
                 problems.append((f"{where}.initialInstanceCount", f"must be at least 1, not {count}"))
@@ -147,6 +149,11 @@ def _verify_configuration(inputs: Values) -> list[tuple[str, str]]:
                 if isinstance(seconds, int) and not 60 <= seconds <= 3600:
                     problems.append((f"{where}.{name}", f"must be from 60 to 3600, not {seconds}"))
     capture = inputs.get("dataCaptureConfig")
+    options = capture.get("captureOptions") if isinstance(capture, dict) else None
+    for index, option in enumerate(options if isinstance(options, list) else []):
+        mode = option.get("captureMode") if isinstance(option, dict) else None
+        path = f"dataCaptureConfig.captureOptions[{index}].captureMode"
+        problems += enums.check(path, mode, "sagemaker", "CaptureMode")
     share = capture.get("initialSamplingPercentage") if isinstance(capture, dict) else None
     if isinstance(share, int) and not 0 <= share <= 100:
         problems.append(("dataCaptureConfig.initialSamplingPercentage", f"must be from 0 to 100, not {share}"))

@@ -88,7 +88,7 @@ model = aws.sagemaker.Model(
     execution_role_arn=role.arn,
     primary_container={
         "image": f"{account}.dkr.ecr.{region}.amazonaws.com/modelberth:0.1.0",
-        "environment": {"REVISION": revision},
+        "environment": {"REVISION": revision, "TOKEN": pulumi.Output.secret("hush")},
         "model_data_source": {
             "s3_data_sources": [
                 {
@@ -253,7 +253,9 @@ aws.sqs.QueuePolicy(
         )
     ),
 )
-starter = aws.iam.Role("starter", assume_role_policy=trust("scheduler.amazonaws.com"))
+starter = aws.iam.Role(
+    "starter", assume_role_policy=trust("scheduler.amazonaws.com"), description=pulumi.Output.secret("hush")
+)
 aws.scheduler.Schedule(
     "retrain",
     schedule_expression="cron(0 3 ? * MON *)",
@@ -296,4 +298,4 @@ aws.ecr.LifecyclePolicy("images", repository=repository.name, policy=json.dumps(
 pulumi.export("bucket", bucket.bucket)
 pulumi.export("configuration", configuration.name)
 pulumi.export("object_version", stored.version_id)
-pulumi.export("secret", aws.sqs.Queue("secret", tags={"token": pulumi.Output.secret("hush")}).tags)
+pulumi.export("secret", starter.description)

@@ -268,7 +268,7 @@ def test_import_reads_inputs_from_the_cloud_alone(engine: Any) -> None:
 
 
 def test_drift_is_read_and_then_repaired(engine: Any, cloud_url: str) -> None:
-    url, state, inputs = engine.create(QUEUE, {"visibilityTimeoutSeconds": 60})
+    url, state, inputs = engine.create(QUEUE, {"name": "drift", "visibilityTimeoutSeconds": 60})
     client = boto3.client(
         "sqs", endpoint_url=cloud_url, region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b"
     )

@@ -1,0 +1,50 @@
+"""Cron schedules with a time zone: checked, and their next run computed.
+
+A schedule is the five fields of crontab(5): minute, hour, day of month, month, day of week (0 or 7 is Sunday).
+"""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from croniter import croniter
+from croniter.croniter import CroniterError
+
+from .errors import nearest
+
+
+def check_schedule(expression: str) -> str:
+    """Return `expression` if it is a five-field cron expression.
+
+    Raises:
+        ValueError: it is not; the text says which form is allowed.
+    """
+    fields = expression.split()
+    form = "five fields: minute hour day-of-month month day-of-week, such as '0 3 * * 1' (Mondays at 03:00)"
+    if len(fields) != 5:
+        raise ValueError(f"is no cron schedule: it has {len(fields)} fields; write {form}")
+    try:
+        croniter(expression)
+    except (CroniterError, ValueError, KeyError) as error:
+        raise ValueError(f"is no cron schedule ({error}); write {form}") from error
+    return expression
+
+
+def check_timezone(name: str) -> str:
+    """Return `name` if it is a time zone of the IANA database.
+
+    Raises:
+        ValueError: it is not; the text names the nearest one.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(
+            "is no time zone: write an IANA name such as UTC or Europe/Prague" + nearest(name, available_timezones())
+        ) from error
+    return name
+
+
+def next_run(expression: str, timezone: str, after: datetime | None = None) -> datetime:
+    """Return when `expression` next fires in `timezone`, strictly after `after` (now unless given)."""
+    start = (after or datetime.now(UTC)).astimezone(ZoneInfo(timezone))
+    return croniter(expression, start).get_next(datetime)

@@ -533,7 +533,8 @@ def serve() -> int:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=1))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine cancels through Cancel
+    # The engine ends a plugin with an interrupt; an interrupted update reaches it through Cancel.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop(grace=None))
     server.wait_for_termination()
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -327,12 +328,13 @@ def test_a_cancelled_provider_starts_nothing(engine: Any) -> None:
         engine.create(QUEUE, {})
 
 
-def test_plugin_prints_its_port_first() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_plugin_prints_its_port_first_and_ends_when_told(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "sandbox.providers.aws", "127.0.0.1:1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(timeout=10)
-        process.terminate()
-        assert process.wait(timeout=10) == 0
+        process.send_signal(number)
+        assert process.wait(timeout=3) == 0

@@ -1,0 +1,2 @@
+def render(header, documents, lock):
+    return {"card.md": f"# {header['name']}\n"}

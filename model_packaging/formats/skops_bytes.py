@@ -1,0 +1,71 @@
+"""Make what skops writes reproducible.
+
+skops names files and objects by memory addresses, writes sets in hash order, and stamps files with
+the time. The same model packed twice must give the same bytes, so all three are replaced.
+"""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip file can hold."""
+
+
+def normalise(content: bytes) -> bytes:
+    """The same skops file with addresses replaced by numbers in order of appearance."""
+    with zipfile.ZipFile(io.BytesIO(content)) as source:
+        schema: dict[str, Any] = json.loads(source.read("schema.json"))
+        members = {name: source.read(name) for name in source.namelist() if name != "schema.json"}
+    names = _Names()
+    _rewrite(schema, names)
+    files = {names.files[name]: data for name, data in members.items() if name in names.files}
+    files["schema.json"] = json.dumps(schema, separators=(",", ":")).encode()
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data, compresslevel=6)
+    return target.getvalue()
+
+
+class _Names:
+    def __init__(self) -> None:
+        self.objects: dict[int, int] = {}
+        self.files: dict[str, str] = {}
+
+    def object(self, address: int) -> int:
+        return self.objects.setdefault(address, len(self.objects) + 1)
+
+    def file(self, name: str) -> str:
+        suffix = name.rpartition(".")[2]
+        return self.files.setdefault(name, f"{len(self.files) + 1:05d}.{suffix}")
+
+
+def _rewrite(node: Any, names: _Names) -> None:
+    if isinstance(node, list):
+        for item in node:
+            _rewrite(item, names)
+        return
+    if not isinstance(node, dict):
+        return
+    if node.get("__loader__") == "SetNode" and isinstance(node.get("content"), list):
+        node["content"].sort(key=_without_addresses)
+    if "__id__" in node:
+        node["__id__"] = names.object(node["__id__"])
+    if "__loader__" in node and isinstance(node.get("file"), str):
+        node["file"] = names.file(node["file"])
+    for value in node.values():
+        _rewrite(value, names)
+
+
+def _without_addresses(node: Any) -> str:
+    """An order for a set's elements that does not depend on where they lie in memory."""
+    if isinstance(node, dict):
+        return json.dumps({key: _without_addresses(value) for key, value in sorted(node.items()) if key != "__id__"})
+    if isinstance(node, list):
+        return json.dumps([_without_addresses(item) for item in node])
+    return json.dumps(node)

@@ -1,0 +1,255 @@
+# pyright: basic
+# (scikit-learn and pandas carry no types)
+"""Make a package. The same input gives the same bytes: see docs/package-format.md."""
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import baseline as baselines
+from . import formats
+from .archive import write_tar
+from .datasets import data_version
+from .documents import dumps
+from .environment import FORMAT_ROOTS, distributions_of, environment_lock
+from .errors import ModelberthError
+from .package import Package, verify
+from .schema import MANIFEST, SCHEMA_VERSION
+from .signatures import infer_inputs, infer_outputs
+
+BASELINE_ROWS = 20_000
+TOLERANCE = 1e-6
+
+
+def pack(
+    model: Any,
+    *,
+    name: str,
+    inputs: Any,
+    output: str | Path,
+    data: Any = None,
+    validation: dict[str, Any] | None = None,
+    description: str = "",
+    examples: int = 5,
+    task: str | None = None,
+    classes: Sequence[Any] | None = None,
+    card: bool = True,
+    created: datetime | None = None,
+    trusted: Sequence[str] = (),
+) -> Package:
+    """Pack a fitted scikit-learn estimator, or the path of an ONNX file, into `output`.
+
+    `inputs` is a DataFrame of the rows the model was trained on: it gives the signature, the
+    baseline and the examples. `data` is a `data_version(...)`, or a DataFrame or files to make one
+    of; `validation` comes from `validate(...)`. For ONNX give `task`, and `classes` of a classifier.
+    `created` (else the environment's SOURCE_DATE_EPOCH, else nothing) is recorded in the manifest.
+    `output` is a folder, or a path ending in `.tar`; an earlier package there is replaced.
+    """
+    import pandas as pd
+
+    if not isinstance(inputs, pd.DataFrame) or not len(inputs):
+        raise ModelberthError("inputs must be a pandas DataFrame with at least one row")
+    target = Path(output)
+    _check_target(target)
+    if data is not None and not isinstance(data, dict):
+        data = data_version(data, name=name)
+    model_format, model_file, content = _model_bytes(model)
+    outputs = infer_outputs(model, task, list(classes) if classes is not None else None)
+    signature = {"inputs": infer_inputs(inputs), "outputs": outputs}
+    lock = environment_lock([*FORMAT_ROOTS[model_format], *distributions_of(_modules(model))])
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".modelberth-") as temporary:
+        folder = Path(temporary) / "package"
+        (folder / "model").mkdir(parents=True)
+        (folder / model_file).write_bytes(content)
+        (folder / "environment.lock").write_text(lock)
+        documents: dict[str, Any] = {"signature.json": signature}
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "name": name,
+            "format": model_format,
+            "description": description,
+            "python": platform.python_version(),
+            "model": _describe(model),
+        } | _created(created)
+        # The examples and the baseline come from the model as it will be loaded, not as it is here.
+        predictor = formats.load(_provisional(folder, header, signature), trusted=trusted)
+        documents["examples.json"] = _examples(predictor, inputs, examples)
+        documents["baseline.json"] = _baseline(predictor, inputs, signature)
+        if data is not None:
+            documents["data.json"] = data
+        if validation is not None:
+            documents["validation.json"] = validation
+        for file, document in documents.items():
+            _write(folder, file, document)
+        if card:
+            from .card import render
+
+            for file, text in render(header, documents, lock).items():
+                (folder / file).write_text(text, encoding="utf-8")
+        _write(folder, MANIFEST, header | {"files": _listing(folder)})
+        package = verify(folder)
+        return _place(package, target)
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix == ".tar":
+        return
+    if target.exists() and not target.is_dir():
+        raise ModelberthError(f"cannot write {target}: it is not a folder")
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).exists():
+        raise ModelberthError(f"cannot write {target}: it holds files that are not a package")
+
+
+def _place(package: Package, target: Path) -> Package:
+    if target.suffix == ".tar":
+        from .package import open_package
+
+        write_tar(package.path, list(package.files), target)
+        return open_package(target, expected_digest=package.digest)
+    if target.exists():
+        shutil.rmtree(target)
+    package.path.rename(target)
+    return verify(target, package.digest)
+
+
+def _model_bytes(model: Any) -> tuple[str, str, bytes]:
+    if isinstance(model, str | Path):
+        path = Path(model)
+        if path.suffix != ".onnx":
+            raise ModelberthError(f"cannot pack {path}: choose a file that ends in .onnx, or a fitted estimator")
+        if not path.is_file():
+            raise ModelberthError(f"no such model file: {path}")
+        from .formats import onnx
+
+        content = path.read_bytes()
+        onnx.session(content)
+        return "onnx", onnx.MODEL_FILE, content
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    if not isinstance(model, BaseEstimator):
+        kind = type(model).__name__
+        raise ModelberthError(f"cannot pack a {kind}: give a fitted scikit-learn estimator or the path of an ONNX file")
+    try:
+        check_is_fitted(model)
+    except NotFittedError as error:
+        raise ModelberthError(f"cannot pack {type(model).__name__}: it is not fitted") from error
+    import skops.io
+
+    from .formats.skops_bytes import normalise
+
+    return "sklearn-skops", "model/model.skops", normalise(skops.io.dumps(model))
+
+
+def _modules(model: Any) -> list[str]:
+    steps = [step for _, step in getattr(model, "steps", [])]
+    return sorted({type(part).__module__.partition(".")[0] for part in [model, *steps]})
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    """What the model is, for the card: types, steps and the parameters that were chosen."""
+    if isinstance(model, str | Path):
+        return {"type": "ONNX", "steps": [], "parameters": {}}
+    steps = [
+        {"name": name, "type": type(step).__name__, "parameters": _parameters(step)}
+        for name, step in getattr(model, "steps", [])
+    ]
+    return {"type": type(model).__name__, "steps": steps, "parameters": {} if steps else _parameters(model)}
+
+
+def _parameters(estimator: Any) -> dict[str, Any]:
+    if not hasattr(estimator, "get_params"):
+        return {}
+    return {key: _plain(value) for key, value in sorted(estimator.get_params(deep=False).items())}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if np.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(item) for item in value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    # A repr may hold a memory address; the name of the type never does.
+    return getattr(value, "__name__", type(value).__name__)
+
+
+def _created(created: datetime | None) -> dict[str, str]:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if created is None and epoch:
+        created = datetime.fromtimestamp(int(epoch), UTC)
+    return {} if created is None else {"created": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _provisional(folder: Path, header: dict[str, Any], signature: dict[str, Any]) -> Package:
+    manifest = header | {"files": _listing(folder)}
+    return Package(folder, "sha256:" + "0" * 64, manifest, {"signature.json": signature})
+
+
+def _listing(folder: Path) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            files[path.relative_to(folder).as_posix()] = entry
+    return files
+
+
+def _write(folder: Path, file: str, document: Any) -> None:
+    try:
+        (folder / file).write_bytes(dumps(document))
+    except (ValueError, TypeError) as error:
+        raise ModelberthError(f"{file}: cannot be written as JSON: {error}") from error
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    """The rows as JSON holds them."""
+    return [
+        {key: None if value != value or value is None else _scalar(value) for key, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _spread(frame: Any, count: int) -> Any:
+    """At most `count` rows, evenly over the frame: no randomness, and not only its beginning."""
+    return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).astype(int))]
+
+
+def _examples(predictor: Any, inputs: Any, count: int) -> dict[str, Any]:
+    rows = _rows(_spread(inputs, max(count, 1)))
+    return {"inputs": rows, "predictions": predictor.predict(rows), "tolerance": TOLERANCE}
+
+
+def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any]) -> dict[str, Any]:
+    sample = _spread(inputs, BASELINE_ROWS)
+    predictions = predictor.predict(_rows(sample))
+    document = baselines.baseline(inputs, signature, predictions)
+    return _rounded(document)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

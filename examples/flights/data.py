@@ -14,6 +14,7 @@ import pandas as pd
 LATE_MINUTES = 15
 ROWS = 60_000
 DESTINATIONS = 30
+KNOWN_AFTER = pd.Timedelta(hours=2)
 WEATHER = ["temp", "humid", "wind_speed", "precip", "pressure", "visib"]
 
 
@@ -28,7 +29,10 @@ def folder() -> Path:
 def flights() -> pd.DataFrame:
     """Every flight that arrived, with the weather at its origin in the hour before it departs."""
     table = pd.read_csv(folder() / "flights.csv.zip", parse_dates=["time_hour"])
-    table = table.dropna(subset=["arr_delay"])
+    # What the departure board says: the mean delay of the flights two hours earlier from the same airport.
+    delays = table.groupby(["origin", "time_hour"])["dep_delay"].mean().round(1).rename("recent_delay").reset_index()
+    delays["time_hour"] += KNOWN_AFTER
+    table = table.dropna(subset=["arr_delay"]).merge(delays, on=["origin", "time_hour"], how="left")
     weather = pd.read_csv(folder() / "weather.csv", parse_dates=["time_hour"])
     # The observation of the hour before: the one of the hour itself is not known yet.
     weather["time_hour"] += pd.Timedelta(hours=1)
@@ -41,10 +45,10 @@ def flights() -> pd.DataFrame:
             "carrier": table["carrier"],
             "origin": table["origin"],
             "destination": table["dest"].where(table["dest"].isin(frequent), "other"),
-            "month": table["month"],
             "weekday": pd.to_datetime(table[["year", "month", "day"]]).dt.day_of_week,
             "hour": table["sched_dep_time"] // 100,
             "distance": table["distance"],
+            "recent_delay": table["recent_delay"],
             **{name: table[name] for name in WEATHER},
             "late": table["arr_delay"] > LATE_MINUTES,
         }

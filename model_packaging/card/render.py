@@ -1,2 +1,78 @@
-def render(header, documents, lock):
-    return {"card.md": f"# {header['name']}\n"}
+"""Fill the templates of the card."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
+from markupsafe import Markup
+
+from ..metrics import higher_is_better
+
+ALARMS = [
+    ("latency_p95", "answers are slow", "look at CPU and requests per replica; add replicas or a larger machine"),
+    ("error_rate", "calls fail", "read the endpoint's log; roll back if it began with a deployment"),
+    ("invocations", "nobody calls any more", "check the calling application and its permissions"),
+    ("drift.psi", "an input is distributed differently from training", "find the feature in the monitor's report; "
+     "a broken source is mended, a changed world means retraining"),
+    ("drift.prediction_psi", "the predictions are distributed differently", "compare with the drift of the inputs; "
+     "retrain when labels confirm it"),
+    ("data.missing_ratio", "values are missing more often", "mend the source of the named column"),
+    ("data.out_of_range_ratio", "numbers lie outside what training saw", "check units and the source; else retrain"),
+    ("data.unseen_category_ratio", "texts that training never saw", "check spelling and encoding; else retrain"),
+    ("data.rows", "too few rows were captured to judge", "check that capture is on and that the endpoint is called"),
+]  # fmt: skip
+
+
+def render(header: dict[str, Any], documents: dict[str, Any], lock: str) -> dict[str, str]:
+    """`card.md` and `card.html` of a package, from its documents alone."""
+    from .plots import plots
+
+    validation: dict[str, Any] = documents.get("validation.json") or {}
+    content: dict[str, Any] = {
+        "header": header,
+        "model": header.get("model") or {"type": header["format"], "steps": [], "parameters": {}},
+        "signature": documents["signature.json"],
+        "baseline": documents["baseline.json"],
+        "data": documents.get("data.json") or {},
+        "validation": validation,
+        "environment": lock.split(),
+        "alarms": ALARMS,
+        "example": documents["examples.json"]["inputs"][0],
+        "prediction": documents["examples.json"]["predictions"][0],
+    }
+    svgs = {title: Markup(text) for title, text in plots(validation).items()}
+    return {
+        "card.md": _environment(html=False).get_template("card.md.j2").render(content),
+        "card.html": _environment(html=True).get_template("card.html.j2").render(content, plots=svgs),
+    }
+
+
+def _environment(*, html: bool) -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=html,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters["number"] = _number
+    found.filters["cell"] = _cell
+    found.filters["better"] = _better
+    return found
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None or isinstance(value, Undefined) else str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _cell(value: Any) -> str:
+    """Text that cannot break out of a Markdown table cell."""
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _better(metric: str) -> str:
+    known = higher_is_better(metric)
+    return "" if known is None else "higher is better" if known else "lower is better"

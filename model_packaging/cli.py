@@ -78,9 +78,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def modelberth(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=_version, is_eager=True
-    ),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
 ) -> None:
     """Package a model, judge it, publish it, serve it.
 

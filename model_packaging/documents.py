@@ -77,4 +77,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise _Refused(f"{text[:40]} is not a finite number")
     return value
-

@@ -46,6 +46,6 @@ def choices(known: Iterable[str]) -> str:
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """" (did you mean x?)" when a known name is near, else an empty string."""
+    """ " (did you mean x?)" when a known name is near, else an empty string."""
     near: Sequence[str] = difflib.get_close_matches(value, list(known), n=1)
     return f" (did you mean {near[0]}?)" if near else ""

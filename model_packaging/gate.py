@@ -7,7 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -123,9 +123,7 @@ class GateRefused(ModelberthError):
     """A package that the gate refuses; each problem is one failed rule."""
 
 
-def evaluate(
-    package: Package, rules: GateRules | None = None, champion: Package | None = None
-) -> GateReport:
+def evaluate(package: Package, rules: GateRules | None = None, champion: Package | None = None) -> GateReport:
     """Judge a package. `champion` is what the endpoint serves now; None when it serves nothing yet."""
     rules = rules or GateRules()
     required = [*ALWAYS_REQUIRED, *(item for item in rules.require if item not in ALWAYS_REQUIRED)]
@@ -173,10 +171,15 @@ def _present(package: Package, item: Requirement) -> tuple[bool, str]:
     return bool(package.examples.get("inputs")), "examples (examples.json)"
 
 
+def _object(value: Any) -> dict[str, Any]:
+    """The value if it is an object; else an empty one, in which every metric is missing."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
 def _metric(metrics: Any, name: str) -> Any:
     """The metric's value as it stands, whatever its type; None when it is not there."""
-    entry = metrics.get(name) if isinstance(metrics, dict) else None
-    return entry.get("value") if isinstance(entry, dict) else entry
+    entry = _object(metrics).get(name)
+    return _object(entry).get("value") if isinstance(entry, dict) else entry
 
 
 def _number(value: Any) -> float | None:
@@ -189,7 +192,7 @@ def _number(value: Any) -> float | None:
 def _unusable(name: str, value: Any, metrics: Any) -> str:
     if value is not None:
         return f"{name} is {str(value)[:40]!r}, which is not a finite number"
-    known = sorted(metrics) if isinstance(metrics, dict) else []
+    known = sorted(_object(metrics))
     listed = f"it has {', '.join(known)}" if known else "it has none"
     return f"the package has no metric {name}{did_you_mean(name, known)}; {listed}"
 
@@ -212,18 +215,18 @@ def _limits(rule: str, label: str, value: Any, limits: MetricRule, metrics: Any)
 
 def _segments(package: Package, column: str, rule: SegmentRule) -> list[RuleResult]:
     segments: Any = package.validation.get("segments") or {}
-    found: Any = segments.get(column)
-    if not isinstance(found, dict) or not found:
+    found = _object(_object(segments).get(column))
+    if not found:
         message = f"the package has no segments by {column}{did_you_mean(column, segments)}"
         return [RuleResult(f"segments.{column}", None, None, False, message)]
     results: list[RuleResult] = []
     small: list[str] = []
     for segment, entry in sorted(found.items()):
-        rows = _number(entry.get("rows")) if isinstance(entry, dict) else None
+        rows = _number(_object(entry).get("rows"))
         if rows is not None and rows < rule.min_rows:
             small.append(segment)
             continue
-        metrics = entry.get("metrics") if isinstance(entry, dict) else None
+        metrics = _object(entry).get("metrics")
         for name, limits in sorted(rule.metrics.items()):
             place = f"segments.{column}.{segment}.{name}"
             label = f"{name} where {column} is {segment}"

@@ -7,7 +7,7 @@ import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .archive import MAX_PACKAGE_BYTES, extract
 from .documents import load_object
@@ -132,7 +132,7 @@ def read_manifest(content: bytes, expected_digest: str | None = None) -> tuple[s
         raise PackageError(f"{MANIFEST}: the digest is {digest}, expected is {expected_digest}", file=MANIFEST)
     manifest = load_object(content, MANIFEST, MAX_MANIFEST_BYTES)
     files = manifest.get("files")
-    for path in sorted(files) if isinstance(files, dict) else []:
+    for path in sorted(cast(dict[str, Any], files)) if isinstance(files, dict) else []:
         problem = check_path(path)
         if problem:
             raise PackageError(f"{path!r}: {problem}", file=path)
@@ -153,9 +153,7 @@ def cache_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix="modelberth-"))
 
 
-def fetch_into(
-    location: str, folder: Path, expected: str | None, options: dict[str, Any] | None = None
-) -> Package:
+def fetch_into(location: str, folder: Path, expected: str | None, options: dict[str, Any] | None = None) -> Package:
     """Download a package from a URL into an empty folder and verify it there."""
     fs, root = filesystem(location, options)
     content = _remote_manifest(fs, root, location)
@@ -164,12 +162,15 @@ def fetch_into(
     for file, entry in sorted(manifest["files"].items()):
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        with explained(f"{location}/{file}", "read"), fs.open(f"{root}/{file}", "rb") as source:
-            with target.open("xb") as sink:
-                left: int = entry["bytes"] + 1  # one byte too many is enough to refuse the file
-                while left and (block := source.read(min(left, 1 << 20))):
-                    sink.write(block)
-                    left -= len(block)
+        with (
+            explained(f"{location}/{file}", "read"),
+            fs.open(f"{root}/{file}", "rb") as source,
+            target.open("xb") as sink,
+        ):
+            left: int = entry["bytes"] + 1  # one byte too many is enough to refuse the file
+            while left and (block := source.read(min(left, 1 << 20))):
+                sink.write(block)
+                left -= len(block)
     return verify(folder, expected)
 
 

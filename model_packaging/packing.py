@@ -25,7 +25,7 @@ from .package import Package, verify
 from .schema import MANIFEST, SCHEMA_VERSION
 from .signatures import infer_inputs, infer_outputs
 
-BASELINE_ROWS = 20_000
+BASELINE_ROWS = 10_000
 TOLERANCE = 1e-6
 
 
@@ -243,8 +243,7 @@ def _examples(predictor: Any, inputs: Any, count: int) -> dict[str, Any]:
 def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any]) -> dict[str, Any]:
     sample = _spread(inputs, BASELINE_ROWS)
     predictions = predictor.predict(_rows(sample))
-    document = baselines.baseline(inputs, signature, predictions)
-    return _rounded(document)
+    return _rounded(baselines.baseline(inputs, signature, predictions))
 
 
 def _rounded(value: Any) -> Any:

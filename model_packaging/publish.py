@@ -13,9 +13,7 @@ from .storage import explained, filesystem, is_remote, split_address
 PREFIX = "packages"
 
 
-def publish(
-    package: Package | str | Path, destination: str, *, storage_options: dict[str, Any] | None = None
-) -> str:
+def publish(package: Package | str | Path, destination: str, *, storage_options: dict[str, Any] | None = None) -> str:
     """Copy a package to `<destination>/packages/<name>/<hex>/` and return its address with digest.
 
     The manifest goes last, so that a copy broken off is never taken for a package; done again, it
@@ -41,9 +39,7 @@ def publish(
     return f"{folder}@{package.digest}"
 
 
-def pull(
-    address: str, destination: str | Path, *, storage_options: dict[str, Any] | None = None
-) -> Package:
+def pull(address: str, destination: str | Path, *, storage_options: dict[str, Any] | None = None) -> Package:
     """Bring a published package into a new local folder; it appears there whole and verified or not at all."""
     target = Path(destination)
     source, digest = split_address(address)
@@ -100,8 +96,6 @@ def _make_parent(fs: Any, path: str) -> None:
 
 
 def _check_sizes(fs: Any, root: str, folder: str, package: Package) -> None:
-    wrong = [
-        file for file, entry in sorted(package.files.items()) if _size(fs, f"{root}/{file}") != entry["bytes"]
-    ]
+    wrong = [file for file, entry in sorted(package.files.items()) if _size(fs, f"{root}/{file}") != entry["bytes"]]
     if wrong:
         raise StorageError(f"cannot publish to {folder}: {wrong[0]} is missing there or not whole")

@@ -5,7 +5,7 @@ in `@sha256:<64 hexadecimal digits>`, the digest that must be found there.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,19 +31,20 @@ def is_remote(location: str) -> bool:
 
 def filesystem(location: str, options: dict[str, Any] | None = None) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path within it."""
-    import fsspec.core
+    from importlib import import_module
 
+    url_to_fs: Any = import_module("fsspec.core").url_to_fs  # fsspec carries no types
     with explained(location, "open"):
         # A listing kept from before would hide what another process wrote.
         settings = {"skip_instance_cache": True, "use_listings_cache": False, **(options or {})}
         scheme = location.split("://", 1)[0]
         if scheme in ("file", "local", "memory"):
             settings = dict(options or {})
-        return fsspec.core.url_to_fs(location, **settings)
+        return url_to_fs(location, **settings)
 
 
 @contextmanager
-def explained(location: str, action: str) -> Iterator[None]:
+def explained(location: str, action: str) -> Generator[None]:
     """Turn whatever a storage library raises into one sentence with the address."""
     try:
         yield

@@ -7,7 +7,7 @@ Everything random is seeded, so the same model and data give the same numbers.
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -127,7 +127,7 @@ class _Scored:
                     found["average_precision"] = m.average_precision_score(truth, score)
                     found["log_loss"] = m.log_loss(truth, score)
         else:
-            found["f1_macro"] = m.f1_score(y, p, average="macro", zero_division=0)
+            found["f1_macro"] = m.f1_score(y, p, average="macro", zero_division=cast(Any, 0))
             if self.probability is not None:
                 found["log_loss"] = m.log_loss(y, self.probability, labels=self.classes)
         return _floats(found)
@@ -171,7 +171,7 @@ def _cross_validate(
     target = np.asarray(target)
     per_fold: list[dict[str, float]] = []
     for fitted, tested in _splits(splitter, folds, inputs, target, groups, seed):
-        fold = clone(model).fit(inputs.iloc[fitted], target[fitted])
+        fold = cast(Any, clone(model)).fit(inputs.iloc[fitted], target[fitted])
         predicted, probability = _predict(fold, task, inputs.iloc[tested])
         classes = getattr(fold, "classes_", None)
         per_fold.append(_Scored(task, classes, target[tested], predicted, probability).metrics())
@@ -229,6 +229,8 @@ def _curves(scored: _Scored) -> dict[str, Any]:
     if not scored.binary or scored.probability is None:
         return curves
     truth, score = scored.positive, scored.probability[:, 1]
+    if truth.all() or not truth.any():
+        return curves
     false_rate, true_rate, _ = m.roc_curve(truth, score)
     precision, recall, _ = m.precision_recall_curve(truth, score)
     observed, mean = calibration_curve(truth, score, n_bins=10, strategy="quantile")

@@ -72,7 +72,9 @@ def _svg(title: str, draw: Callable[[Any, Any], None], data: Any) -> str:
 def _intervals(validation: dict[str, Any]) -> Any:
     """Metrics between 0 and 1 share an axis; errors in the target's unit would flatten them."""
     metrics = validation.get("metrics") or {}
-    found = {name: entry for name, entry in sorted(metrics.items()) if isinstance(entry, dict) and entry.get("interval")}
+    found = {
+        name: entry for name, entry in sorted(metrics.items()) if isinstance(entry, dict) and entry.get("interval")
+    }
     within = {name: entry for name, entry in found.items() if 0 <= entry["value"] <= 1}
     return within if len(within) >= len(found) / 2 else found
 

@@ -1,3 +1,5 @@
+# pyright: basic
+# (pandas, scikit-learn and onnxruntime carry no types)
 """ONNX models, run by onnxruntime on the CPU.
 
 Two ways to take the inputs are understood: one tensor per column (as skl2onnx writes), or a single

@@ -1,3 +1,5 @@
+# pyright: basic
+# (pandas, scikit-learn and onnxruntime carry no types)
 """What serving and jobs call: rows in, prediction objects out, whatever the format."""
 
 import math
@@ -109,9 +111,7 @@ def _names(index: int, row: Mapping[str, Any], columns: Sequence[str]) -> list[s
 
     missing = [f'row {index}: "{name}" is missing' for name in columns if name not in row]
     extra = [
-        f'row {index}: unknown field "{name}"{did_you_mean(str(name), columns)}'
-        for name in row
-        if name not in columns
+        f'row {index}: unknown field "{name}"{did_you_mean(str(name), columns)}' for name in row if name not in columns
     ]
     return extra + missing
 

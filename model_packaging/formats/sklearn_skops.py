@@ -1,3 +1,5 @@
+# pyright: basic
+# (pandas, scikit-learn and onnxruntime carry no types)
 """Fitted scikit-learn estimators, stored by skops, which describes objects and never runs code to load.
 
 skops names every type in a file before building anything. Types that only hold numbers are trusted

@@ -1,0 +1,32 @@
+"""`modelberth serve`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    package: Annotated[
+        str | None,
+        typer.Argument(help="Folder or address of the package. Left out: the model folder of the container."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(envvar="MODELBERTH_HOST", help="Address to listen on; 0.0.0.0 within a container.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; left out: SAGEMAKER_BIND_TO_PORT or 8080. 0: any free."),
+    ] = None,
+) -> None:
+    """Serve a package over HTTP: /ping and /invocations with CSV, JSON and JSON Lines.
+
+    Example: modelberth serve ./packages/churn --port 8080
+    """
+    from model_packaging.serving.limits import Limits
+    from model_packaging.serving.server import default_port, run
+
+    address = package or os.path.join(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "model")
+    raise SystemExit(run(address, host, default_port() if port is None else port, Limits.from_environment()))

@@ -1,0 +1,39 @@
+"""Whether a loaded model still gives the predictions that its package recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+
+def differences(recorded: Sequence[Any], given: Sequence[Any], tolerance: float) -> list[str]:
+    """One sentence per prediction that differs by more than the tolerance (absolute, or relative to
+    values above 1); empty if the model is the one that was packaged."""
+    if len(recorded) != len(given):
+        return [f"{len(recorded)} predictions were recorded and the model gave {len(given)}"]
+    return [
+        f"example {number}: {found}"
+        for number, (expected, actual) in enumerate(zip(recorded, given, strict=True))
+        if (found := _difference(expected, actual, tolerance))
+    ]
+
+
+def _difference(expected: Any, actual: Any, tolerance: float, where: str = "prediction") -> str | None:
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        old, new = cast("Mapping[str, Any]", expected), cast("Mapping[str, Any]", actual)
+        if old.keys() != new.keys():
+            return f"{where} has {sorted(new)} where {sorted(old)} was recorded"
+        return next(
+            (found for k in old if (found := _difference(old[k], new[k], tolerance, f"{where} {k}"))), None
+        )
+    if _is_number(expected) and _is_number(actual):
+        if math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance):
+            return None
+    elif type(expected) is type(actual) and expected == actual:
+        return None
+    return f"{where} is {actual!r} where {expected!r} was recorded (tolerance {tolerance:g})"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

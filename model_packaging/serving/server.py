@@ -1,0 +1,161 @@
+"""The server process: binds, loads and proves the model, serves, and drains on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Generator, Mapping
+
+import uvicorn
+
+from model_packaging.errors import ModelberthError
+from model_packaging.serving.app import application
+from model_packaging.serving.limits import Limits
+from model_packaging.serving.log import capture_library_logs, log
+from model_packaging.serving.service import Service, load
+
+_BACKLOG = 2048
+
+
+def run(address: str, host: str, port: int, limits: Limits) -> int:
+    """Serves until SIGTERM or SIGINT; the exit code: 0 after a drain, 1 where the model cannot be served.
+    ModelberthError where the port cannot be bound."""
+    listener = _bind(host, port)
+    capture_library_logs()
+    service = Service(limits)
+    try:
+        code = asyncio.run(_serve(service, address, listener))
+    finally:
+        service.close()
+    if service.busy:
+        # A prediction that outlived the drain would hold the interpreter until the platform kills it.
+        log("stopped", "warning", unfinished=service.busy)
+        os._exit(code)
+    log("stopped")
+    return code
+
+
+def default_port(environment: Mapping[str, str] = os.environ) -> int:
+    """SAGEMAKER_BIND_TO_PORT, or 8080, the port of every platform's default."""
+    text = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or "8080"
+    if not text.isdecimal() or int(text) > 65535:
+        raise ModelberthError(f'SAGEMAKER_BIND_TO_PORT is "{text}": it must be a port from 1 to 65535')
+    return int(text)
+
+
+async def _serve(service: Service, address: str, listener: socket.socket) -> int:
+    loop = asyncio.get_running_loop()
+    server = _Server(
+        uvicorn.Config(
+            application(service),
+            http="h11",
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=max(1, round(service.limits.drain_seconds)),
+        )
+    )
+    stopped = asyncio.Event()
+
+    def stop(signal_name: str) -> None:
+        if service.draining:
+            server.force_exit = True
+            server.should_exit = True
+            return
+        ready = service.ready
+        service.draining = True
+        log("draining", signal=signal_name, in_progress=service.busy)
+        stopped.set()
+        loop.call_later(service.limits.drain_delay_seconds if ready else 0, server.stop)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    log("listening", host=host, port=port)
+
+    loaded = asyncio.create_task(_load(service, address))
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait([loaded, waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    code = 0
+    if loaded.done():
+        code = loaded.result()
+        if code:
+            server.stop()
+    else:
+        loaded.cancel()
+    await serving
+    return code
+
+
+async def _load(service: Service, address: str) -> int:
+    """Makes the service ready; 1, with the reason logged, where that fails."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Exception | None] = loop.create_future()
+    began = time.perf_counter()
+
+    def report(failure: Exception | None) -> None:
+        if not done.done():
+            done.set_result(failure)
+
+    def work() -> None:
+        failure: Exception | None = None
+        try:
+            service.start(*load(address))
+        except Exception as error:  # whatever a damaged model raises, the process must end with a reason
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is gone: SIGTERM came first
+            loop.call_soon_threadsafe(report, failure)
+
+    # A daemon thread, so that SIGTERM during a long load ends the process at once.
+    threading.Thread(target=work, name="load", daemon=True).start()
+    failure = await done
+    if failure is None:
+        log("ready", seconds=round(time.perf_counter() - began, 3), digest=service.digest)
+        return 0
+    if isinstance(failure, ModelberthError):
+        log("cannot serve", "error", package=address, problems=failure.problems)
+    else:
+        problem = f"the model does not load: {type(failure).__name__}: {failure}"
+        log("cannot serve", "error", package=address, problems=[problem])
+    return 1
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ModelberthError(
+                f"port {port} on {host} is in use by another process: stop it, or choose another with --port"
+            ) from None
+        raise ModelberthError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+    listener.set_inheritable(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process by the signal after a clean drain."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.should_exit = True

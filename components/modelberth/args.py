@@ -4,11 +4,11 @@
 """
 
 from pathlib import Path
-from typing import Any
+
+from pydantic import Field
 
 from model_packaging.gate import GateRules
 from model_packaging.package import Package
-from pydantic import Field
 
 from .quantities import TextInput
 from .spec import (
@@ -94,7 +94,6 @@ class ModelDeploymentArgs(CommonArgs, ModelSpec):
 
     package: str | Path | Package  # pyright: ignore[reportIncompatibleVariableOverride]
     """The package to serve: a path, an address with @sha256:…, an opened package, or `none`."""
+    champion: str | Path | Package | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     image: TextInput | None = None
     """The container image. Without one everything but the endpoint, the alarms and the jobs comes up."""
-
-

@@ -1,13 +1,14 @@
 """What goes wrong in a specification, told to the person who wrote it."""
 
-import difflib
-from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pulumi
-from model_packaging.errors import ModelberthError
 from pydantic import BaseModel, ValidationError
+
+from model_packaging.errors import ModelberthError, choices, did_you_mean
+
+__all__ = ["GapError", "SpecificationError", "at_key", "choices", "did_you_mean", "problems_of"]
 
 
 class SpecificationError(ModelberthError, pulumi.RunError):
@@ -19,18 +20,6 @@ class SpecificationError(ModelberthError, pulumi.RunError):
 
 class GapError(SpecificationError):
     """The specification asks for what its platform can't do; the text says why and which platforms can."""
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return ` (did you mean x?)` for the name of `names` nearest to `name`, or nothing if none is near."""
-    match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" (did you mean {match[0]}?)" if match else ""
-
-
-def choice(names: Iterable[str]) -> str:
-    """Return `a, b or c`."""
-    ordered = sorted(names)
-    return ordered[0] if len(ordered) == 1 else ", ".join(ordered[:-1]) + " or " + ordered[-1]
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], where: str) -> list[str]:
@@ -53,7 +42,7 @@ def _sentence(finding: Any, model: type[BaseModel], where: str) -> str:
         case "extra_forbidden":
             allowed = _keys_at(model, path[:-1])
             name = str(path[-1])
-            return f"{key}: unknown key{nearest(name, allowed)}; allowed here: {', '.join(sorted(allowed))}"
+            return f"{key}: unknown key{did_you_mean(name, allowed)}; allowed here: {', '.join(sorted(allowed))}"
         case "missing":
             return f"{key}: is missing"
         case "value_error" if isinstance(context.get("error"), _Located):

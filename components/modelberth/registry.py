@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
-from .errors import SpecificationError, choice, nearest
+from .errors import SpecificationError, choices, did_you_mean
 
 Capability = Literal["endpoint", "bucket", "alarms", "retraining"]
 CAPABILITIES: tuple[Capability, ...] = ("endpoint", "bucket", "alarms", "retraining")
@@ -26,7 +26,7 @@ PLATFORMS = {
 
 def unknown_platform(name: str) -> str:
     """Return what to say of a platform that is not there."""
-    return f"unknown platform {name!r}: choose {choice(PLATFORMS)}{nearest(name, PLATFORMS)}"
+    return f"unknown platform {name!r}: choose {choices(PLATFORMS)}{did_you_mean(name, PLATFORMS)}"
 
 
 def load(platform: str, module: str) -> ModuleType:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from croniter import croniter
 from croniter.croniter import CroniterError
 
-from .errors import nearest
+from .errors import did_you_mean
 
 
 def check_schedule(expression: str) -> str:
@@ -39,7 +39,8 @@ def check_timezone(name: str) -> str:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(
-            "is no time zone: write an IANA name such as UTC or Europe/Prague" + nearest(name, available_timezones())
+            "is no time zone: write an IANA name such as UTC or Europe/Prague"
+            + did_you_mean(name, available_timezones())
         ) from error
     return name
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from model_packaging.gate import GateRules
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .errors import at_key, choice, nearest
+from model_packaging.gate import GateRules
+
+from .errors import at_key, choices, did_you_mean
 from .quantities import Duration, Ratio, Size, TextInput, parse_duration
 from .registry import CAPABILITIES, PLATFORMS, Capability, unknown_platform
 from .schedules import check_schedule, check_timezone
@@ -63,16 +64,16 @@ class PlatformSpec(Spec):
 class ComputeSpec(Spec):
     """What one replica needs; the smallest machine of the platform that has it is taken."""
 
-    cpu: float = Field(1, gt=0)
+    cpu: float = Field(default=1, gt=0)
     memory: Size = 2 * 1024**3
 
 
 class ScaleSpec(Spec):
     """How many replicas run. With `max` above `min` their number follows the load."""
 
-    min: int = Field(1, ge=1)
-    max: int | None = Field(None, ge=1)
-    requests_per_replica: int = Field(1000, ge=1)
+    min: int = Field(default=1, ge=1)
+    max: int | None = Field(default=None, ge=1)
+    requests_per_replica: int = Field(default=1000, ge=1)
     """The requests a minute that one replica should get, by which the number of replicas is chosen."""
 
     @property
@@ -147,11 +148,15 @@ class EndpointSpec(PlatformSpec):
         for name, variant in self.variants.items():
             if (variant.package is None) != (name == PRIMARY):
                 detail = (
-                    "serves the model's own package; leave this out" if name == PRIMARY else "is missing: a path or address"
+                    "serves the model's own package; leave this out"
+                    if name == PRIMARY
+                    else "is missing: a path or address"
                 )
                 raise at_key(f"variants.{name}.package", detail)
         if self.shadow is not None:
-            raise at_key("shadow", "can't be combined with variants: a shadow needs one package that serves all traffic")
+            raise at_key(
+                "shadow", "can't be combined with variants: a shadow needs one package that serves all traffic"
+            )
         return self
 
 
@@ -174,7 +179,7 @@ class MonitorSpec(PlatformSpec):
 def _parse_rule(name: str, value: Any) -> AlarmRule:
     kind = ALARMS.get(name)
     if kind is None:
-        raise at_key(name, f"unknown alarm{nearest(name, ALARMS)}; the alarms are {', '.join(sorted(ALARMS))}")
+        raise at_key(name, f"unknown alarm{did_you_mean(name, ALARMS)}; the alarms are {', '.join(sorted(ALARMS))}")
     if isinstance(value, AlarmRule):
         return value
     if not isinstance(value, dict):
@@ -184,7 +189,9 @@ def _parse_rule(name: str, value: Any) -> AlarmRule:
     if unknown:
         first = sorted(unknown)[0]
         allowed = [kind.side, "period", "periods"]
-        raise at_key(f"{name}.{first}", f"unknown key{nearest(first, allowed)}; allowed here: {', '.join(allowed)}")
+        raise at_key(
+            f"{name}.{first}", f"unknown key{did_you_mean(first, allowed)}; allowed here: {', '.join(allowed)}"
+        )
     if kind.side not in fields or len(fields.keys() & {"above", "below"}) != 1:
         raise at_key(name, f"needs {kind.side}: the trouble with {kind.description} lies {kind.side} the threshold")
     try:
@@ -311,13 +318,26 @@ class ModelSpec(Spec):
     alarms: AlarmsSpec = Field(default_factory=AlarmsSpec)
     retraining: RetrainingSpec | None = None
     gate: GateRules = Field(default_factory=GateRules)
+    champion: str | None = None
+    """The package that `gate.no_worse_than` compares with, usually the one that is replaced; `none` for the first."""
     encryption_key: TextInput | None = None
     """The customer's key that encrypts what is kept; the platform's own if left out."""
 
     @model_validator(mode="after")
+    def _check_champion(self) -> Self:
+        if self.gate.no_worse_than is not None and self.champion is None:
+            raise at_key(
+                "champion",
+                "is missing: gate.no_worse_than compares with it; write a path, an address, or none for the first",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_drift(self) -> Self:
         if self.retraining and "drift" in self.retraining.on and "drift.psi" not in self.alarms.rules:
-            raise at_key("retraining.on", "drift starts a run when the alarm drift.psi fires, but alarms has no drift.psi")
+            raise at_key(
+                "retraining.on", "drift starts a run when the alarm drift.psi fires, but alarms has no drift.psi"
+            )
         if self.alarms.watches_traffic and self.endpoint.capture is None:
             names = sorted(name for name in self.alarms.rules if ALARMS[name].source == "monitor")
             raise at_key("endpoint.capture", f"is missing: the alarms {', '.join(names)} compare captured traffic")
@@ -355,7 +375,7 @@ class StackSpec(Spec):
     @classmethod
     def _check_default(cls, value: Any) -> Any:
         if value in (None, ""):
-            raise ValueError(f"is missing: choose {choice(PLATFORMS)}")
+            raise ValueError(f"is missing: choose {choices(PLATFORMS)}")
         return value
 
 

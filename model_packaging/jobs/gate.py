@@ -43,9 +43,7 @@ def gate(layout: Layout) -> None:
 def _rules_document() -> Any:
     text = os.environ.get("MODELBERTH_GATE", "").strip()
     if not text:
-        raise ModelberthError(
-            "MODELBERTH_GATE is not set: it must hold the gate's rules as JSON ({} for the built-in)"
-        )
+        raise ModelberthError("MODELBERTH_GATE is not set: it must hold the gate's rules as JSON ({} for the built-in)")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -26,9 +26,7 @@ class Ended:
     tail: str
 
 
-def run(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_seconds: float
-) -> Ended:
+def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_seconds: float) -> Ended:
     """Runs to the end, or to the time-out, when the script gets SIGTERM, ten seconds, and SIGKILL.
     Its standard output and error go to this process's standard output as they come."""
     process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """`modelberth train`: the user's training script within SageMaker's training contract.
 
-The script gets `--data <folder> --output <folder>`, with `--name <model>` and `--parameters <JSON>` where
-the job gives them, and must leave a package in the output folder (`model_packaging.pack` writes one). The environment is that of the
-SageMaker training toolkit (SM_CHANNEL_…, SM_HP_…), except that SM_MODEL_DIR is the output folder too:
+The script gets `--data <folder> --output <folder>`, with `--name <model>` and `--parameters <JSON>` where the job
+gives them, and must leave a package in the output folder (`model_packaging.pack` writes one). The environment is
+that of the SageMaker training toolkit (SM_CHANNEL_…, SM_HP_…), except that SM_MODEL_DIR is the output folder too:
 only a verified package reaches the folder that SageMaker uploads.
 """
 
@@ -73,9 +73,7 @@ def train(layout: Layout) -> None:
 def read_settings(path: Path) -> Settings:
     """The hyperparameters; SageMaker gives every value as a string, and its SDK writes those as JSON.
     ModelberthError lists everything that is wrong."""
-    given = {
-        key: value for key, value in read_object(path, "the hyperparameters").items() if not _foreign(key)
-    }
+    given = {key: value for key, value in read_object(path, "the hyperparameters").items() if not _foreign(key)}
     problems = [
         f'unknown hyperparameter "{key}": known are {choices(_KNOWN)}{did_you_mean(key, _KNOWN)}'
         for key in given
@@ -90,17 +88,13 @@ def read_settings(path: Path) -> Settings:
         problems.append(f'hyperparameter "parameters" is {given["parameters"]!r}: it must be a JSON object')
     timeout = values.get("timeout_seconds", _DEFAULT_TIMEOUT_SECONDS)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
-        problems.append(
-            f'hyperparameter "timeout_seconds" is {given["timeout_seconds"]!r}: it must be above 0'
-        )
+        problems.append(f'hyperparameter "timeout_seconds" is {given["timeout_seconds"]!r}: it must be above 0')
     name = values.get("name")
     if name is not None and not isinstance(name, str):
         name = str(given["name"])  # a model named "2026" is not a number
     if problems:
         raise ModelberthError(*problems)
-    return Settings(
-        cast("str", entrypoint), name, cast("dict[str, Any]", parameters), float(cast("float", timeout))
-    )
+    return Settings(cast("str", entrypoint), name, cast("dict[str, Any]", parameters), float(cast("float", timeout)))
 
 
 def environment(layout: Layout, settings: Settings, output: Path) -> dict[str, str]:
@@ -125,10 +119,7 @@ def environment(layout: Layout, settings: Settings, output: Path) -> dict[str, s
         "SM_NUM_CPUS": str(os.cpu_count() or 1),
         "SM_NUM_GPUS": os.environ.get("SM_NUM_GPUS", "0"),
         **{f"SM_CHANNEL_{channel.upper()}": str(layout.channels / channel) for channel in channels},
-        **{
-            f"SM_HP_{key.upper()}": v if isinstance(v, str) else json.dumps(v)
-            for key, v in parameters.items()
-        },
+        **{f"SM_HP_{key.upper()}": v if isinstance(v, str) else json.dumps(v) for key, v in parameters.items()},
     }
 
 

@@ -82,8 +82,4 @@ def _check(name: str, problems: list[str]) -> dict[str, Any]:
 def _metrics(package: Package) -> dict[str, float]:
     metrics = cast("dict[str, dict[str, Any]]", package.validation.get("metrics") or {})
     values = {name: metric.get("value") for name, metric in metrics.items()}
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and isfinite(value)
-    }
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float) and isfinite(value)}

@@ -24,9 +24,7 @@ def _difference(expected: Any, actual: Any, tolerance: float, where: str = "pred
         old, new = cast("Mapping[str, Any]", expected), cast("Mapping[str, Any]", actual)
         if old.keys() != new.keys():
             return f"{where} has {sorted(new)} where {sorted(old)} was recorded"
-        return next(
-            (found for k in old if (found := _difference(old[k], new[k], tolerance, f"{where} {k}"))), None
-        )
+        return next((found for k in old if (found := _difference(old[k], new[k], tolerance, f"{where} {k}"))), None)
     if _is_number(expected) and _is_number(actual):
         if math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance):
             return None

@@ -52,9 +52,7 @@ class Limits:
             try:
                 value = kind(text)
             except ValueError:
-                problems.append(
-                    f'{variable} is "{text}": it must be a number ({_noun(kind)} of at least {least})'
-                )
+                problems.append(f'{variable} is "{text}": it must be a number ({_noun(kind)} of at least {least})')
                 continue
             if not least <= value < float("inf"):
                 problems.append(f"{variable} is {text}: it must be {_noun(kind)} of at least {least}")

@@ -101,9 +101,7 @@ def decode(body: bytes, media: MediaType, columns: Sequence[str], max_rows: int)
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RequestProblem(
-            400, f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}"
-        ) from None
+        raise RequestProblem(400, f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
     if not text.strip():
         raise RequestProblem(400, f"the body is empty: send at least one row as {media.name}")
     raw = DECODERS[media.name](text, media, columns, max_rows)
@@ -145,9 +143,7 @@ def _decode_csv(text: str, media: MediaType, columns: Sequence[str], max_rows: i
         return RawRows(rows, text=True)
     for number, cells in enumerate(rows):
         if len(cells) != len(names):
-            raise RequestProblem(
-                400, f"row {number} has {len(cells)} values where the header has {len(names)} columns"
-            )
+            raise RequestProblem(400, f"row {number} has {len(cells)} values where the header has {len(names)} columns")
     return RawRows([dict(zip(names, cells, strict=True)) for cells in rows], text=True)
 
 
@@ -159,9 +155,7 @@ def _decode_json(text: str, media: MediaType, columns: Sequence[str], max_rows: 
             return RawRows([record])
         unknown = sorted(set(record) - {"instances"})
         if unknown:
-            raise RequestProblem(
-                400, f'unexpected key {quoted(unknown[0])} beside "instances": send only "instances"'
-            )
+            raise RequestProblem(400, f'unexpected key {quoted(unknown[0])} beside "instances": send only "instances"')
         value = record["instances"]
         if not isinstance(value, list):
             raise RequestProblem(400, f'"instances" is {quoted(value)}: it must be a list of rows')
@@ -249,9 +243,7 @@ def _finite(value: Any) -> Any:
 
 
 def _too_many(max_rows: int) -> RequestProblem:
-    return RequestProblem(
-        413, f"the body has more than {max_rows} rows: send fewer, or raise MODELBERTH_MAX_ROWS"
-    )
+    return RequestProblem(413, f"the body has more than {max_rows} rows: send fewer, or raise MODELBERTH_MAX_ROWS")
 
 
 def _listed(names: dict[str, Any]) -> str:

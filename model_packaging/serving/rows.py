@@ -54,9 +54,7 @@ class Checker:
                 value = row[name]
                 if value is None or (raw.text and not value.strip()):
                     if not nullable:
-                        problems.append(
-                            f'row {number}, field "{name}": a value is missing; it must be {_A[kind]}'
-                        )
+                        problems.append(f'row {number}, field "{name}": a value is missing; it must be {_A[kind]}')
                     values[name] = None
                     continue
                 try:
@@ -98,9 +96,7 @@ class Checker:
             unexpected = [name for name in row if name not in self._known]
             missing = [name for name in self.columns if name not in row]
             for name in missing:
-                problems.append(
-                    f'{where}: column "{name}" is missing{_nearest(name, unexpected, "it was sent as")}'
-                )
+                problems.append(f'{where}: column "{name}" is missing{_nearest(name, unexpected, "it was sent as")}')
             for name in unexpected:
                 problems.append(f"{where}: unexpected column {quoted(name)}{_nearest(name, self.columns)}")
             return None

@@ -136,10 +136,7 @@ def load(address: str) -> tuple[Package, Predicts]:
         found = ["examples.json holds no example"]
     if found:
         raise ModelberthError(
-            *(
-                f"package {package.name} does not reproduce its recorded predictions: {line}"
-                for line in found[:5]
-            )
+            *(f"package {package.name} does not reproduce its recorded predictions: {line}" for line in found[:5])
         )
     log(
         "model loaded",

@@ -190,9 +190,7 @@ def _refusal(service: str, problems: list[str]) -> ApiError:
     return ApiError("ValidationError" if service in {"cloudwatch", "sns"} else "ValidationException", text)
 
 
-def error_response(
-    error: ApiError, protocol: str, query_compatible: bool = False
-) -> tuple[int, dict[str, str], bytes]:
+def error_response(error: ApiError, protocol: str, query_compatible: bool = False) -> tuple[int, dict[str, str], bytes]:
     """An error in the wire form of a protocol."""
     if protocol == "query":
         kind = "Sender" if error.status < 500 else "Receiver"

@@ -6,6 +6,7 @@ tells which program to run on this machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -66,10 +67,8 @@ class Container:
     def kill(self) -> None:
         """End the program at once, as a machine's failure would."""
         for child in self.processes():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     def processes(self) -> list[psutil.Process]:
         """The program's processes, without the launcher."""

@@ -32,7 +32,9 @@ from sandbox.aws.pipelines import Pipelines
 from sandbox.aws.scheduler import Schedules
 
 _ROOT = Path(__file__).parents[2]
-_ECR = re.compile(r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:\w+))?$")
+_ECR = re.compile(
+    r"^(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(sha256:\w+))?$"
+)
 
 
 def project_version() -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-import sandbox.aws.applicationscaling  # noqa: F401  # registers its operations
-import sandbox.aws.invocation  # noqa: F401
+import sandbox.aws.applicationscaling  # registers its operations
+import sandbox.aws.invocation
 import sandbox.aws.tagging  # noqa: F401
 from sandbox.aws import s3policy
 from sandbox.aws.api import (
@@ -60,9 +60,7 @@ class Gateway:
             return respond(start_response, *invoke(self.emulator, target.region, match.group(1), environ))
         handler = OPERATIONS.get((target.service, target.name))
         if handler is not None:
-            call = Call(
-                self.emulator, target.region, {}, target.service, target.name, lambda: self._ask_moto(environ)
-            )
+            call = Call(self.emulator, target.region, {}, target.service, target.name, lambda: self._ask_moto(environ))
             try:
                 return respond(start_response, *run(handler, call, environ))
             except PassOn:

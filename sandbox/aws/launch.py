@@ -5,6 +5,7 @@ end of stdin means that the emulator has stopped or died, however that came abou
 program's own exit code, or 128 + the signal that ended it.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -39,10 +40,8 @@ def main() -> int:
 
 
 def _signal(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 sys.exit(main())

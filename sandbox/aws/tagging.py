@@ -25,7 +25,9 @@ def _store(call: Call) -> dict[str, str]:
     resource = arn.split(":", 5)[-1].lower()
     if not resource.startswith(_OURS):
         raise PassOn
-    if not (call.emulator.hosting.has_arn(arn) or call.emulator.jobs.has_arn(arn) or call.emulator.pipelines.has_arn(arn)):
+    if not (
+        call.emulator.hosting.has_arn(arn) or call.emulator.jobs.has_arn(arn) or call.emulator.pipelines.has_arn(arn)
+    ):
         raise validation_error(f"Could not find resource {arn}.")
     return call.emulator.tags[arn]
 

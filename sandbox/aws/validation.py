@@ -39,9 +39,7 @@ def _structure(value: dict[str, Any], shape: StructureShape, path: str) -> list[
     found: list[str] = []
     for name in shape.required_members:
         if value.get(name) is None:
-            found.append(
-                f"Value null at '{_member(path, name)}' failed to satisfy constraint: Member must not be null"
-            )
+            found.append(f"Value null at '{_member(path, name)}' failed to satisfy constraint: Member must not be null")
     for name, member in shape.members.items():
         if value.get(name) is not None:
             found += problems_of(value[name], member, _member(path, name))

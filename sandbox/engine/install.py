@@ -82,10 +82,7 @@ def ensure_engine(bin_folder: Path) -> Engine:
 def write_launcher(path: Path, arguments: str) -> None:
     """Write an executable that runs this interpreter with `arguments` from any working directory."""
     root = Path(__file__).resolve().parents[2]
-    text = (
-        "#!/bin/sh\n"
-        f'PYTHONPATH="{root}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" {arguments} "$@"\n'
-    )
+    text = f'#!/bin/sh\nPYTHONPATH="{root}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" {arguments} "$@"\n'
     if path.exists() and path.read_text() == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,9 @@ def test_the_smallest_that_fits_is_taken(cpu: float, gib: float, purpose: Purpos
 
 
 def test_the_largest_is_named_when_none_fits() -> None:
-    with pytest.raises(ValueError, match=r"500 processors and 2Gi .* the largest, ml\.r7i\.48xlarge, has 192 and 1536Gi"):
+    with pytest.raises(
+        ValueError, match=r"500 processors and 2Gi .* the largest, ml\.r7i\.48xlarge, has 192 and 1536Gi"
+    ):
         smallest(ComputeSpec(cpu=500), "endpoint")
 
 

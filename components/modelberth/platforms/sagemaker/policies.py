@@ -162,15 +162,15 @@ def check_key(key: object, where: str) -> list[str]:
     return [f"{where}: {key!r} is no ARN of a KMS key: write arn:aws:kms:<region>:<account>:key/<id>, no alias"]
 
 
-def metrics_write(namespace: str) -> list[Statement]:
-    """Let metrics of one namespace be written. The action knows no resource; the condition stands in for it."""
+def metrics_write(*namespaces: str) -> list[Statement]:
+    """Let metrics of these namespaces be written. The action knows no resource; the condition stands in for it."""
     return [
         {
             "Sid": "WriteMetrics",
             "Effect": "Allow",
             "Action": "cloudwatch:PutMetricData",
             "Resource": "*",
-            "Condition": {"StringEquals": {"cloudwatch:namespace": namespace}},
+            "Condition": {"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
         }
     ]
 

@@ -1,0 +1,38 @@
+"""Packages in the bucket of a stack: each file an object under the package's digest."""
+
+import pulumi
+import pulumi_aws as aws
+
+from model_packaging.package import Package
+
+
+def package_prefix(package: Package) -> str:
+    """Return the key below which a package's files are kept, ending in a slash."""
+    return f"packages/{package.name}/{package.digest.removeprefix('sha256:')}/"
+
+
+def upload(
+    name: str,
+    package: Package,
+    bucket: pulumi.Output[str],
+    encryption_key: pulumi.Input[str] | None,
+    component: pulumi.ComponentResource,
+) -> list[aws.s3.BucketObjectv2]:
+    """Put a package's files into the bucket, the manifest last: who sees it sees a whole package.
+
+    A replaced package stays there, so that an endpoint can go back to it.
+    """
+
+    def put(path: str, after: list[aws.s3.BucketObjectv2]) -> aws.s3.BucketObjectv2:
+        return aws.s3.BucketObjectv2(
+            f"{name}-{path.replace('/', '-')}",
+            bucket=bucket,
+            key=package_prefix(package) + path,
+            source=pulumi.FileAsset(str((package.path / path).resolve())),
+            server_side_encryption="aws:kms" if encryption_key is not None else None,
+            kms_key_id=encryption_key,
+            opts=pulumi.ResourceOptions(parent=component, depends_on=after, retain_on_delete=True),
+        )
+
+    files = [put(path, []) for path in sorted(package.files) if path != "manifest.json"]
+    return [*files, put("manifest.json", files)]

@@ -1,0 +1,116 @@
+"""An emulator in a process of its own, and the usual resources in it, for plain boto3."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from sandbox.aws.server import Handle, start
+
+IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/test:1"
+PROGRAM = Path(__file__).with_name("container.py")
+T = TypeVar("T")
+
+
+def wait_for(probe: Callable[[], T], seconds: float = 30) -> T:
+    """Poll until the probe gives something true; fails after some seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+class Account:
+    """One emulator's account with a bucket, a role and a test image."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.clients: dict[str, Any] = {}
+        handle.post("images", reference=IMAGE, entrypoint=[sys.executable, str(PROGRAM)])
+        self("s3").create_bucket(Bucket="b", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        self.role = self.make_role("r", "sagemaker.amazonaws.com", "scheduler.amazonaws.com", "events.amazonaws.com")
+        self.number = 0
+
+    def __call__(self, service: str) -> Any:
+        if service not in self.clients:
+            self.clients[service] = self.handle.client(service)
+        return self.clients[service]
+
+    def make_role(self, name: str, *services: str) -> str:
+        statement = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return str(self("iam").create_role(RoleName=name, AssumeRolePolicyDocument=policy)["Role"]["Arn"])
+
+    def name(self, prefix: str) -> str:
+        self.number += 1
+        return f"{prefix}-{self.number}"
+
+    def model(self, weights: str = "1", **environment: str) -> str:
+        name = self.name("model")
+        self("s3").put_object(Bucket="b", Key=f"{name}/weights.txt", Body=weights)
+        source = {"S3Uri": f"s3://b/{name}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        self("sagemaker").create_model(
+            ModelName=name,
+            ExecutionRoleArn=self.role,
+            PrimaryContainer={
+                "Image": IMAGE,
+                "ModelDataSource": {"S3DataSource": source},
+                "Environment": environment,
+            },
+        )
+        return name
+
+    def config(self, *variants: dict[str, Any], **more: Any) -> str:
+        name = self.name("config")
+        self("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants), **more)
+        return name
+
+    def endpoint(self, config: str) -> str:
+        name = self.name("endpoint")
+        self("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
+        return name
+
+    def settled(self, endpoint: str, *statuses: str) -> dict[str, Any]:
+        def probe() -> dict[str, Any] | None:
+            found = self("sagemaker").describe_endpoint(EndpointName=endpoint)
+            return found if found["EndpointStatus"] in (statuses or ("InService", "Failed")) else None
+
+        return wait_for(probe)
+
+    def invoke(self, endpoint: str, body: str = "x", **more: Any) -> str:
+        answer = self("sagemaker-runtime").invoke_endpoint(EndpointName=endpoint, Body=body, **more)
+        return str(answer["Body"].read().decode())
+
+
+def variant(model: str, name: str = "main", weight: float = 1.0, count: int = 1, **more: Any) -> dict[str, Any]:
+    return {
+        "VariantName": name,
+        "ModelName": model,
+        "InstanceType": "ml.m7i.large",
+        "InitialInstanceCount": count,
+        "InitialVariantWeight": weight,
+        **more,
+    }
+
+
+@pytest.fixture(scope="session")
+def account() -> Iterator[Account]:
+    """Real time."""
+    handle = start()
+    yield Account(handle)
+    handle.stop()
+
+
+@pytest.fixture(scope="session")
+def fast() -> Iterator[Account]:
+    """A minute of the control plane takes a second."""
+    handle = start(speed=60)
+    yield Account(handle)
+    handle.stop()

@@ -60,8 +60,8 @@ class MonitoringAlarmsArgs(CommonArgs, AlarmsSpec):
 
     endpoint_name: str
     """The endpoint that is watched."""
-    variants: list[str] = Field(default_factory=lambda: ["primary"])
-    """The variants that share its traffic."""
+    endpoint: EndpointSpec = Field(default_factory=EndpointSpec)
+    """What that endpoint was asked to be: its variants and machines give the alarms their dimensions and limits."""
     bucket: TextInput
     """Where captured traffic is read and reports are written."""
     image: TextInput

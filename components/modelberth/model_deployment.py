@@ -21,7 +21,7 @@ from .model_endpoint import ModelEndpoint
 from .monitoring_alarms import MonitoringAlarms
 from .names import physical_name
 from .retraining_schedule import RetrainingSchedule
-from .spec import PRIMARY, Spec, check_name
+from .spec import Spec, check_name
 
 DRIFT = "drift.psi"
 
@@ -120,14 +120,13 @@ def _parts(name: str, args: ModelDeploymentArgs, where: str | None = None) -> _P
             rollback_alarms=[],
         )
         if args.alarms.rules or args.alarms.notify:
-            variants = list(args.endpoint.variants) or [PRIMARY]
             parts.alarms = build(
                 MonitoringAlarmsArgs,
                 args.alarms,
                 "alarms",
                 package=package,
                 endpoint_name=endpoint_name,
-                variants=variants,
+                endpoint=args.endpoint,
             )
             parts.rollback = tuple(sorted(rule for rule in args.alarms.rules if rule in ROLLBACK_ALARMS))
     if args.retraining is not None:

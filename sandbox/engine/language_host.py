@@ -70,7 +70,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         with self._lock:
             running = list(self._running)
         for process in running:
-            process.send_signal(signal.SIGINT)
+            # Not an interrupt: Python would tell the user of it by a traceback.
+            process.terminate()
         return empty_pb2.Empty()
 
     def Run(self, request, context):
@@ -101,7 +102,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             code = process.wait()
         finally:
             self._ended(process)
-        if code == _MESSAGE_SHOWN:
+        if code in (_MESSAGE_SHOWN, -signal.SIGTERM):
             return language_pb2.RunResponse(bail=True)
         if code != 0:
             return language_pb2.RunResponse(error=f"the program exited with code {code}")

@@ -14,7 +14,7 @@ from ...args import ModelEndpointArgs
 from ...errors import problems_of
 from ...names import physical_name
 from ...outputs import EndpointOutputs
-from ...spec import PRIMARY, Spec
+from ...spec import PRIMARY, EndpointSpec, Spec
 from . import live
 from .machines import smallest
 from .packages import package_prefix, upload
@@ -46,14 +46,28 @@ class Options(Spec):
     volume_size_gb: int | None = Field(default=None, ge=1, le=512)
 
 
-def _options(args: ModelEndpointArgs) -> Options:
-    return Options.model_validate(args.options.get(args.platform, {}))
+def options_of(spec: EndpointSpec, platform: str) -> Options:
+    """Return `endpoint.sagemaker`.
+
+    Raises:
+        ValidationError: it holds what SageMaker does not have.
+    """
+    return Options.model_validate(spec.options.get(platform, {}))
+
+
+def machine_of(spec: EndpointSpec, platform: str) -> str:
+    """Return the machine that an endpoint runs on: the one that is named, else the smallest that fits.
+
+    Raises:
+        ValueError: none fits.
+    """
+    return options_of(spec, platform).instance_type or smallest(spec.compute, "endpoint")
 
 
 def check(args: ModelEndpointArgs, where: str) -> list[str]:
     """Return what SageMaker can't do with these arguments."""
     try:
-        options = _options(args)
+        options = options_of(args, args.platform)
     except ValidationError as error:
         return problems_of(error, Options, f"{where}.{args.platform}")
     problems: list[str] = []
@@ -95,7 +109,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
         aws.get_caller_identity_output(opts=invoke).account_id,
     ).apply(lambda parts: Place(*parts))
     endpoint_name = args.endpoint_name or physical_name(name)
-    options = _options(args)
+    options = options_of(args, args.platform)
     packages = _packages(args)
     bucket = pulumi.Output.from_input(args.bucket).apply(lambda url: url.removeprefix("s3://").strip("/"))
 
@@ -246,7 +260,7 @@ def _configuration(
     args: ModelEndpointArgs,
     child: pulumi.ResourceOptions,
 ) -> aws.sagemaker.EndpointConfiguration:
-    machine = options.instance_type or smallest(args.compute, "endpoint")
+    machine = machine_of(args, args.platform)
 
     def variant(variant_name: str, weight: float) -> aws.sagemaker.EndpointConfigurationProductionVariantArgsDict:
         settings: aws.sagemaker.EndpointConfigurationProductionVariantArgsDict = {

@@ -58,7 +58,7 @@ class Training:
         parameters: Handed to the script.
         timeout_seconds: When training is stopped.
         gate: The rules, as `gate_json` writes them.
-        champion: The digest's hexadecimal part of the package to compare with.
+        champion: The key prefix of the package to compare with.
     """
 
     model: str
@@ -96,11 +96,7 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
     model = training.model
     results = f"s3://{training.bucket}/pipelines/{model}"
     candidate = _input("candidate", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
-    champion = (
-        [_input("champion", f"s3://{training.bucket}/packages/{model}/{training.champion}/")]
-        if training.champion
-        else []
-    )
+    champion = [_input("champion", f"s3://{training.bucket}/{training.champion}")] if training.champion else []
     return _definition(
         {
             "Name": "Train",
@@ -147,22 +143,20 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
     )
 
 
-def monitor(
-    bucket: str, model: str, digest_hex: str, endpoint: str, window_hours: float, machine: Machine
-) -> Definition:
+def monitor(bucket: str, model: str, package: str, endpoint: str, window_hours: float, machine: Machine) -> Definition:
     """Return the pipeline whose only step compares captured traffic with the training data.
 
     Args:
         bucket: The bucket's name.
         model: The model's name, under which reports are kept.
-        digest_hex: The hexadecimal part of the served package's digest.
+        package: The key prefix of the package that is served.
         endpoint: The endpoint's name.
         window_hours: How far back the comparison looks.
         machine: Where it runs.
     """
     environment = {
         "MODELBERTH_CAPTURE": f"s3://{bucket}/capture/{endpoint}",
-        "MODELBERTH_PACKAGE": f"s3://{bucket}/packages/{model}/{digest_hex}",
+        "MODELBERTH_PACKAGE": f"s3://{bucket}/{package.rstrip('/')}",
         "MODELBERTH_REPORTS": f"s3://{bucket}/monitoring/{model}",
         "MODELBERTH_METRICS": "cloudwatch:modelberth",
         "MODELBERTH_ENDPOINT": endpoint,

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pydantic import Field, ValidationError
 
-from model_packaging.package import Package, open_package
+from model_packaging.package import Package
 
 from ...args import RetrainingScheduleArgs
 from ...errors import problems_of
@@ -18,6 +18,7 @@ from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec, Spec
 from . import eventbridge, pipelines, policies, recurring
 from .machines import smallest
+from .packages import package_prefix
 from .policies import Statement
 
 _MOST_FILES = 1000
@@ -73,8 +74,6 @@ def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
             f"{where}.gate: {written} characters of JSON are more than the {pipelines.MOST_ENVIRONMENT} that SageMaker "
             "hands to a job: leave rules out that matter less"
         )
-    if "drift" in args.on and args.drift_alarm is None:
-        problems.append(f"{where}.on: drift starts a run when an alarm fires, but drift_alarm names none")
     return problems + _check_files(args, where)
 
 
@@ -105,14 +104,16 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
     bucket = recurring.bucket_name(args.bucket)
     source = _upload(component, f"{name}-source", args, bucket, uploaded(f"sources/{args.model}", args.source))
     data = _upload(component, f"{name}-data", args, bucket, uploaded(f"data/{args.model}", args.data))
-    champion = None if args.champion is None else digest_hex(args.champion)
+    champion = package_prefix(args.champion) if isinstance(args.champion, Package) else None
     job = recurring.job_role(
         component,
         f"{name}-job",
         args,
         place,
         args.image,
-        pulumi.Output.all(place, bucket).apply(lambda both: train_and_publish(both[0].bucket(both[1]), args.model)),
+        pulumi.Output.all(place, bucket).apply(
+            lambda both: train_and_publish(both[0].bucket(both[1]), args.model, champion)
+        ),
     )
     trainer = options.instance_type or smallest(args.compute, "training")
     helper = smallest(
@@ -152,22 +153,15 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
     return RetrainingOutputs(schedule_name=made.schedule.name, job_name=made.pipeline.pipeline_name)
 
 
-def train_and_publish(bucket_arn: str, model: str) -> list[Statement]:
-    """Let the jobs read what this model is made of, and write what they make of it."""
+def train_and_publish(bucket_arn: str, model: str, champion: str | None) -> list[Statement]:
+    """Let the jobs read the champion and what this model is made of, and write what they make of it."""
+    own = [f"{kind}/{model}/" for kind in ("sources", "data", "packages", "candidates", "pipelines")]
     return [
-        *policies.bucket_read(
-            bucket_arn, [f"{kind}/{model}/" for kind in ("sources", "data", "packages", "candidates", "pipelines")]
-        ),
+        *policies.bucket_read(bucket_arn, [*own, *([champion] if champion else [])]),
         *policies.bucket_write(bucket_arn, [f"{kind}/{model}/" for kind in ("pipelines", "packages", "candidates")]),
         # SageMaker writes what a job's machine does to these namespaces of its own, under the job's role.
         *policies.metrics_write("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
     ]
-
-
-def digest_hex(package: str | Path | Package) -> str:
-    """Return the hexadecimal part of a package's digest, under which it lies in the bucket."""
-    opened = package if isinstance(package, Package) else open_package(package)
-    return opened.digest.removeprefix("sha256:")
 
 
 def uploaded(prefix: str, path: Path | None) -> Upload:
@@ -204,7 +198,7 @@ def _upload(
     """Keep the files in the bucket, and return their prefix once they are there."""
     content = upload.prefix.rstrip("/").rpartition("/")[2][:12]
     # A channel must hold an object. A script that brings its own data finds a hidden file and nothing else.
-    assets: dict[str, pulumi.Asset] = {key: pulumi.FileAsset(file) for key, file in upload.files.items()}
+    assets: dict[str, pulumi.Asset] = {key: pulumi.FileAsset(str(file.resolve())) for key, file in upload.files.items()}
     objects = [
         aws.s3.BucketObjectv2(
             f"{name}-{content}-{key}",

@@ -1,0 +1,90 @@
+"""Running the engine's command line on a stack of this project."""
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from model_packaging.errors import ModelberthError
+from sandbox.engine.install import Engine, ensure_engine, write_launcher
+from sandbox.settings import BIN, PULUMI_HOME, ROOT
+
+
+def ensure_tools(bin_folder: Path = BIN) -> Engine:
+    """Return the engine, with a provider for AWS in reach.
+
+    An installed Pulumi fetches the official plugin by itself; an engine that was built here gets our own.
+
+    Raises:
+        ModelberthError: there is no engine and none can be built.
+    """
+    engine = ensure_engine(bin_folder)
+    if not engine.installed:
+        # Among Pulumi's own plugins, under the SDK's version: it is found as the official one would be.
+        plugin = PULUMI_HOME / "plugins" / f"resource-aws-v{importlib.metadata.version('pulumi-aws')}"
+        write_launcher(plugin / "pulumi-resource-aws", "-m sandbox.providers.aws")
+    return engine
+
+
+class Stack:
+    """One stack of this project, driven by the engine's command line."""
+
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self._environment = dict(environment)
+
+    def exists(self) -> bool:
+        """Whether the backend has the stack."""
+        return self._run("stack", "--show-name", quiet=True).returncode == 0
+
+    def ensure(self) -> None:
+        """Make the stack if the backend does not have it."""
+        if not self.exists():
+            self.do("stack", "init", quiet=True)
+
+    def up(self, *, refresh: bool) -> None:
+        """Bring the stack to what its configuration says; its output goes to the user.
+
+        Args:
+            refresh: Whether the world is read first, because what the engine remembers may be gone.
+        """
+        self.do("up", "--yes", "--skip-preview", "--suppress-outputs", *(["--refresh"] if refresh else []))
+
+    def destroy(self, *, refresh: bool) -> None:
+        """Delete everything, and the stack's record with it."""
+        self.do("destroy", "--yes", "--skip-preview", "--suppress-outputs", *(["--refresh"] if refresh else []))
+        self.do("stack", "rm", "--yes", "--preserve-config", quiet=True)
+
+    def outputs(self) -> str:
+        """Return the outputs as JSON."""
+        return self.do("stack", "output", "--json", quiet=True)
+
+    def do(self, *arguments: str, quiet: bool = False) -> str:
+        """Run one command on the stack.
+
+        Raises:
+            ModelberthError: it failed; with `quiet`, the text holds what it printed, which else the user has seen.
+        """
+        done = self._run(*arguments, quiet=quiet)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout or "").strip() if quiet else ""
+            raise ModelberthError(said or f"pulumi {arguments[0]} failed on the stack {self.name}; see above")
+        return done.stdout or ""
+
+    def _run(self, *arguments: str, quiet: bool) -> subprocess.CompletedProcess[str]:
+        command = ["pulumi", *arguments, "--stack", self.name, "--non-interactive"]
+        if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+            command += ["--color", "never"]
+        executable = shutil.which("pulumi", path=self._environment["PATH"]) or "pulumi"
+        return subprocess.run(
+            [executable, *command[1:]],
+            cwd=ROOT,
+            env=self._environment,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=quiet,
+        )

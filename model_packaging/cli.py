@@ -29,6 +29,7 @@ _EXTRAS = {
     "boto3": "jobs",
     "matplotlib": "jobs",
     "onnxruntime": "serve",
+    "packaging": "serve",
     "pandas": "serve",
     "s3fs": "jobs",
     "sklearn": "serve",

@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -227,3 +228,24 @@ def page(items: list[Any], params: Mapping[str, Any], default: int = 100) -> tup
     size = int(params.get("MaxResults") or params.get("MaxRecords") or default)
     following = start + size
     return items[start:following], str(following) if following < len(items) else None
+
+
+def listed(call: Call, items: list[dict[str, Any]], name_key: str) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of SageMaker's lists: by name and time of creation, newest first unless asked otherwise."""
+    params = call.params
+    needle, after, before = (params.get(key) for key in ("NameContains", "CreationTimeAfter", "CreationTimeBefore"))
+    found = [
+        one
+        for one in items
+        if (not needle or needle in one[name_key])
+        and (after is None or one["CreationTime"] > _aware(after))
+        and (before is None or one["CreationTime"] < _aware(before))
+    ]
+    key = name_key if params.get("SortBy") == "Name" else "CreationTime"
+    found.sort(key=lambda one: one[key], reverse=params.get("SortOrder", "Descending") == "Descending")
+    return page(found, params)
+
+
+def _aware(moment: datetime) -> datetime:
+    """A parsed request's time, which is naive UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -7,6 +7,7 @@ Source: SageMaker developer guide, "Capture data from real-time endpoint": the r
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import threading
@@ -72,11 +73,9 @@ class Capture:
         prefix = str(self._config["DestinationS3Uri"]).rstrip("/")
         for variant, lines in waiting.items():
             name = f"{now:%Y/%m/%d/%H/%M-%S}-{now.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
-            try:
+            # As on SageMaker: capture that cannot be written fails no request.
+            with contextlib.suppress(FileNotFoundError):
                 objects.write(f"{prefix}/{self._endpoint}/{variant}/{name}", ("\n".join(lines) + "\n").encode())
-            except FileNotFoundError:
-                # As on SageMaker: capture that cannot be written fails no request.
-                pass
 
     def _run(self) -> None:
         while not self._closed.wait(FLUSH_SECONDS):

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,13 @@ class Container:
             self._reader.join(5)
         return code
 
+    def terminate(self) -> None:
+        """Ask the program to end (SIGTERM), and leave it the time it needs."""
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError, ValueError):
+                self.process.stdin.write(b"t")
+                self.process.stdin.flush()
+
     def stop(self) -> None:
         """End the program and all that it started: first politely, after three seconds by force."""
         if self.process.stdin is not None and not self.process.stdin.closed:
@@ -82,7 +90,11 @@ class Container:
         for raw in self.process.stdout:
             line = raw.decode("utf-8", "replace").rstrip("\n")
             self.tail = [*self.tail[-19:], line]
-            self.on_line(line)
+            try:
+                self.on_line(line)
+            except Exception:
+                # A program whose output nobody reads would block: a line that cannot be logged is passed over.
+                traceback.print_exc(file=sys.stderr)
 
     def follow(self) -> None:
         """Start to pass the program's output on."""

@@ -171,6 +171,12 @@ class Emulator:
                 return reference.split("@")[0], actual, self.images.program(reference, actual)
         return reference, None, None
 
+    def require_image(self, reference: str) -> None:
+        """Refuse an image that is in no registry."""
+        _, digest, program = self.find_image(reference)
+        if digest is None and program is None:
+            raise ApiError("ValidationException", f"Requested image {reference} not found.")
+
     def require_role(self, arn: str, service: str = "sagemaker.amazonaws.com") -> None:
         """Refuse a role that does not exist or that the service may not assume.
 
@@ -209,7 +215,7 @@ class Emulator:
         backend = logs_backends[ACCOUNT][region]
         with self._log_lock:
             if group not in backend.groups:
-                backend.create_log_group(group, {}, None)
+                backend.create_log_group(group, {})
             if stream not in backend.groups[group].streams:
                 backend.create_log_stream(group, stream)
             backend.put_log_events(group, stream, [{"timestamp": int(time.time() * 1000), "message": line or " "}])

@@ -16,7 +16,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 import sandbox.aws.applicationscaling  # registers its operations
 import sandbox.aws.invocation
-import sandbox.aws.tagging  # noqa: F401
+import sandbox.aws.processing
+import sandbox.aws.tagging
+import sandbox.aws.training  # noqa: F401
 from sandbox.aws import s3policy
 from sandbox.aws.api import (
     OPERATIONS,

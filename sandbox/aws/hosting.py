@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from sandbox.aws import objects
-from sandbox.aws.api import ACCOUNT, Call, operation, page, validation_error
+from sandbox.aws.api import ACCOUNT, Call, listed, operation, validation_error
 from sandbox.aws.capture import Capture
 from sandbox.aws.containers import Container, free_port
 from sandbox.aws.tagging import tag_map
@@ -469,9 +469,7 @@ def create_model(call: Call) -> dict[str, Any]:
         emulator.require_role(params["ExecutionRoleArn"])
     for container in containers:
         if container.get("Image"):
-            _, digest, program = emulator.find_image(container["Image"])
-            if digest is None and program is None:
-                raise validation_error(f"Requested image {container['Image']} not found.")
+            emulator.require_image(container["Image"])
         if container.get("ModelDataUrl") and container.get("ModelDataSource"):
             raise validation_error("Only one of ModelDataUrl and ModelDataSource can be specified.")
         uri, compressed = _model_uri(container)
@@ -512,21 +510,10 @@ def delete_model(call: Call) -> None:
     call.emulator.tags.pop(model["ModelArn"], None)
 
 
-def _listed(call: Call, items: list[dict[str, Any]], name_key: str) -> tuple[list[dict[str, Any]], str | None]:
-    """A list's page: by NameContains, and in the asked order of creation."""
-    needle = call.params.get("NameContains")
-    found = [one for one in items if not needle or needle in one[name_key]]
-    by_name = call.params.get("SortBy") == "Name"
-    found.sort(key=lambda one: one[name_key] if by_name else one["CreationTime"])
-    if call.params.get("SortOrder", "Descending") == "Descending":
-        found.reverse()
-    return page(found, call.params)
-
-
 @operation("sagemaker", "ListModels")
 def list_models(call: Call) -> dict[str, Any]:
     items = [one for (region, _), one in call.emulator.hosting.models.items() if region == call.region]
-    found, token = _listed(call, items, "ModelName")
+    found, token = listed(call, items, "ModelName")
     return {"Models": found, "NextToken": token}
 
 
@@ -596,7 +583,7 @@ def delete_endpoint_config(call: Call) -> None:
 @operation("sagemaker", "ListEndpointConfigs")
 def list_endpoint_configs(call: Call) -> dict[str, Any]:
     items = [one for (region, _), one in call.emulator.hosting.configs.items() if region == call.region]
-    found, token = _listed(call, items, "EndpointConfigName")
+    found, token = listed(call, items, "EndpointConfigName")
     return {"EndpointConfigs": found, "NextToken": token}
 
 
@@ -761,5 +748,5 @@ def list_endpoints(call: Call) -> dict[str, Any]:
         for (region, _), one in list(call.emulator.hosting.endpoints.items())
         if region == call.region and status in (None, one.status)
     ]
-    found, token = _listed(call, items, "EndpointName")
+    found, token = listed(call, items, "EndpointName")
     return {"Endpoints": found, "NextToken": token}

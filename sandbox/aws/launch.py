@@ -1,8 +1,8 @@
 """Runs one container's program and ends it, with everything it started, when the emulator is gone.
 
-Usage: python -I -S launch.py <command> [argument …], with the emulator holding the other end of stdin. The
-end of stdin means that the emulator has stopped or died, however that came about. Exits with the
-program's own exit code, or 128 + the signal that ended it.
+Usage: python -I -S launch.py <command> [argument …], with the emulator holding the other end of stdin. A byte on it
+asks the program to end (SIGTERM). The end of stdin means that the emulator has stopped or died, however that came
+about. Exits with the program's own exit code, or 128 + the signal that ended it.
 """
 
 import contextlib
@@ -26,8 +26,11 @@ def main() -> int:
         return 127
     while child.poll() is None:
         readable, _, _ = select.select([sys.stdin], [], [], 0.05)
-        if readable and not os.read(sys.stdin.fileno(), 1):
-            break
+        if readable:
+            if not os.read(sys.stdin.fileno(), 1):
+                break
+            # To the program alone, as a container's first process gets it.
+            child.send_signal(signal.SIGTERM)
     code = child.poll()
     _signal(child.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS

@@ -65,7 +65,8 @@ def download(uri: str, folder: Path, *, exact: bool = False) -> int:
     for key in found:
         if key.endswith("/"):
             continue
-        relative = key.removeprefix(base) if key.startswith(base) else key.rsplit("/", 1)[-1]
+        # A prefix may end within a name: then what is kept starts after its last slash.
+        relative = key.removeprefix(base if key.startswith(base) else prefix.rpartition("/")[0] + "/")
         path = (folder / relative).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise FileNotFoundError(f"s3://{name}/{key} leads out of {folder}")

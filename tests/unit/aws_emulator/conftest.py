@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sandbox.aws.server import Handle, start
 
@@ -27,6 +28,14 @@ def wait_for(probe: Callable[[], T], seconds: float = 30) -> T:
     return found
 
 
+def refused(function: Callable[..., Any], **arguments: Any) -> tuple[str, str]:
+    """The code and message with which a call is refused."""
+    with pytest.raises(ClientError) as caught:
+        function(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
 class Account:
     """One emulator's account with a bucket, a role and a test image."""
 
@@ -34,7 +43,7 @@ class Account:
         self.handle = handle
         self.clients: dict[str, Any] = {}
         handle.post("images", reference=IMAGE, entrypoint=[sys.executable, str(PROGRAM)])
-        self("s3").create_bucket(Bucket="b", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        self("s3").create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         self.role = self.make_role("r", "sagemaker.amazonaws.com", "scheduler.amazonaws.com", "events.amazonaws.com")
         self.number = 0
 
@@ -54,8 +63,8 @@ class Account:
 
     def model(self, weights: str = "1", **environment: str) -> str:
         name = self.name("model")
-        self("s3").put_object(Bucket="b", Key=f"{name}/weights.txt", Body=weights)
-        source = {"S3Uri": f"s3://b/{name}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        self("s3").put_object(Bucket="bucket", Key=f"{name}/weights.txt", Body=weights)
+        source = {"S3Uri": f"s3://bucket/{name}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
         self("sagemaker").create_model(
             ModelName=name,
             ExecutionRoleArn=self.role,

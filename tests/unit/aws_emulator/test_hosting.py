@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.unit.aws_emulator.conftest import IMAGE, Account, variant, wait_for
-
-
-def refused(function: Any, **arguments: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as caught:
-        function(**arguments)
-    error = caught.value.response["Error"]
-    return error["Code"], error["Message"]
+from tests.unit.aws_emulator.conftest import IMAGE, Account, refused, variant, wait_for
 
 
 def test_an_endpoint_goes_through_creating_to_in_service_and_away(account: Account) -> None:
@@ -45,11 +38,11 @@ def test_a_compressed_model_is_unpacked(account: Account) -> None:
         member = tarfile.TarInfo("weights.txt")
         member.size = 2
         tar.addfile(member, io.BytesIO(b"42"))
-    account("s3").put_object(Bucket="b", Key="m/model.tar.gz", Body=buffer.getvalue())
+    account("s3").put_object(Bucket="bucket", Key="m/model.tar.gz", Body=buffer.getvalue())
     account("sagemaker").create_model(
         ModelName="compressed",
         ExecutionRoleArn=account.role,
-        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://b/m/model.tar.gz"},
+        PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://bucket/m/model.tar.gz"},
     )
     endpoint = account.endpoint(account.config(variant("compressed")))
     account.settled(endpoint)
@@ -73,7 +66,7 @@ def test_a_container_that_ends_before_it_answers_ping_fails_the_endpoint(account
 
 def test_what_does_not_exist_or_exists_already_is_refused(account: Account) -> None:
     sagemaker, model = account("sagemaker"), account.model()
-    container = {"Image": IMAGE, "ModelDataUrl": "s3://b/absent.tar.gz"}
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://bucket/absent.tar.gz"}
     arn = "arn:aws:sagemaker:eu-central-1:123456789012"
     create = sagemaker.create_model
     assert refused(create, ModelName=model, PrimaryContainer={"Image": IMAGE}, ExecutionRoleArn=account.role) == (
@@ -82,7 +75,7 @@ def test_what_does_not_exist_or_exists_already_is_refused(account: Account) -> N
     )
     assert refused(create, ModelName="n", PrimaryContainer=container, ExecutionRoleArn=account.role) == (
         "ValidationException",
-        "Could not find model data at s3://b/absent.tar.gz.",
+        "Could not find model data at s3://bucket/absent.tar.gz.",
     )
     image = IMAGE.replace("test:1", "test:2")
     assert (
@@ -168,7 +161,7 @@ def test_captured_traffic_has_sagemakers_form_and_path(account: Account) -> None
     capture = {
         "EnableCapture": True,
         "InitialSamplingPercentage": 100,
-        "DestinationS3Uri": "s3://b/capture",
+        "DestinationS3Uri": "s3://bucket/capture",
         "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
         "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
     }
@@ -177,12 +170,12 @@ def test_captured_traffic_has_sagemakers_form_and_path(account: Account) -> None
     account.invoke(endpoint, "1,2", ContentType="text/csv", Accept="application/json", InferenceId="id-1")
 
     def files() -> list[Any]:
-        return account("s3").list_objects_v2(Bucket="b", Prefix=f"capture/{endpoint}/main/").get("Contents", [])
+        return account("s3").list_objects_v2(Bucket="bucket", Prefix=f"capture/{endpoint}/main/").get("Contents", [])
 
     key = wait_for(files)[0]["Key"]
     parts = key.split("/")
     assert len(parts) == 8 and [len(part) for part in parts[3:7]] == [4, 2, 2, 2] and key.endswith(".jsonl")
-    record = json.loads(account("s3").get_object(Bucket="b", Key=key)["Body"].read())
+    record = json.loads(account("s3").get_object(Bucket="bucket", Key=key)["Body"].read())
     assert record["captureData"]["endpointInput"] == {
         "observedContentType": "text/csv",
         "mode": "INPUT",

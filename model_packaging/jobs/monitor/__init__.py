@@ -1,0 +1,1 @@
+"""The monitor job: captured traffic against what the model saw in training."""

@@ -1,0 +1,57 @@
+"""What the monitor measures, by the names of the alarms; docs/metrics.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from model_packaging.jobs.monitor.traffic import Traffic
+
+DESCRIPTIONS = {
+    "data.missing_ratio": "share of missing values in the input where it is highest",
+    "data.out_of_range_ratio": (
+        "share of values outside the range of the training data, in the input where it is highest"
+    ),
+    "data.rows": "rows captured within the window",
+    "data.type_violation_ratio": "share of rows with a value of the wrong type or with the wrong columns",
+    "data.unseen_category_ratio": "share of categories never seen in training, in the input where it is highest",
+    "drift.prediction_psi": "population stability index of the predictions, against those on the training data",
+    "drift.psi": "population stability index of the input that drifted most, against the training data",
+    "feature.psi": "population stability index of one input",
+}
+"""Name to meaning, for every measure that there is."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number; `feature` is the input it is about, if it is about one."""
+
+    name: str
+    value: float
+    feature: str | None = None
+
+
+def measures(traffic: Traffic, minimum_rows: int) -> list[Measure]:
+    """What the traffic allows to be said: nothing of data without rows, nothing of drift below the minimum."""
+    features = traffic.features
+    psi = {name: drift[0] for name, one in features.items() if (drift := one.drift(minimum_rows)) is not None}
+    predictions = [drift[0] for one in traffic.predictions.values() if (drift := one.drift(minimum_rows)) is not None]
+    strange = {
+        kind: _highest(one.strange_ratio for one in features.values() if one.kind == kind)
+        for kind in ("numeric", "categorical")
+    }
+    found: dict[str, float | None] = {
+        "data.rows": float(traffic.rows),
+        "data.missing_ratio": _highest(one.missing_ratio for one in features.values()),
+        "data.out_of_range_ratio": strange["numeric"],
+        "data.unseen_category_ratio": strange["categorical"],
+        "data.type_violation_ratio": traffic.misfit_rows.count / traffic.rows if traffic.rows else None,
+        "drift.psi": _highest(psi.values()),
+        "drift.prediction_psi": _highest(predictions),
+    }
+    totals = [Measure(name, value) for name, value in found.items() if value is not None]
+    return totals + [Measure("feature.psi", value, name) for name, value in psi.items()]
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

@@ -1,0 +1,190 @@
+"""The monitor's report: report.json for programs, and report.html for people, which stands alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from model_packaging.jobs.monitor.capture import Examples, Window
+from model_packaging.jobs.monitor.charts import bars
+from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
+from model_packaging.jobs.monitor.measures import DESCRIPTIONS, Measure
+from model_packaging.jobs.monitor.settings import Settings
+from model_packaging.jobs.monitor.summaries import Column
+from model_packaging.jobs.monitor.traffic import Traffic
+from model_packaging.package import Package
+from model_packaging.storage import explained, filesystem
+
+MOST_SHOWN = 200
+"""Inputs in report.html, those that drifted most; report.json has all."""
+
+_HEADLINES = {"stable": "Stable", "moderate": "Moderate shift", "major": "Major shift"}
+
+
+def report(
+    settings: Settings,
+    package: Package,
+    window: Window,
+    traffic: Traffic,
+    unreadable: Examples,
+    found: Sequence[Measure],
+) -> dict[str, Any]:
+    """The content of report.json."""
+    minimum = settings.minimum_rows
+    features = {
+        name: _column(one, minimum) | {"type_violations": traffic.misfit_values[name]}
+        for name, one in traffic.features.items()
+    }
+    predictions = {name: _column(one, minimum) for name, one in traffic.predictions.items()}
+    document: dict[str, Any] = {
+        "schema_version": 1,
+        "endpoint": settings.endpoint,
+        "package": {"name": package.name, "digest": package.digest, "rows": package.baseline["rows"]},
+        "capture": settings.capture,
+        "window": {
+            "from": _second(window.start),
+            "to": _second(window.end),
+            "hours": settings.window_hours,
+        },
+        "requests": traffic.requests,
+        "rows": traffic.rows,
+        "minimum_rows": minimum,
+        "metrics": {one.name: one.value for one in found if one.feature is None},
+        "features": features,
+        "predictions": predictions,
+        "type_violations": asdict(traffic.misfit_rows),
+        "unreadable": {
+            "lines": asdict(unreadable),
+            "requests": asdict(traffic.unreadable_requests),
+            "answers": asdict(traffic.unreadable_answers),
+        },
+    }
+    return document | {"verdict": verdict(document)}
+
+
+def verdict(document: Mapping[str, Any]) -> dict[str, str]:
+    """What a person should take away: a level and one sentence."""
+    window, rows = document["window"], document["rows"]
+    metrics: Mapping[str, float] = document["metrics"]
+    misfits = document["type_violations"]["count"]
+    unreadable = sum(one["count"] for one in document["unreadable"].values())
+    notes = [f"{misfits:,} of {_counted(rows, 'row')} do not fit the signature"] if misfits else []
+    notes += [f"{_counted(unreadable, 'captured record')} could not be read"] if unreadable else []
+    if not rows and not document["requests"]:
+        span = f"between {_shown(window['from'])} and {_shown(window['to'])} UTC"
+        return _sentence("none", f"No traffic: nothing was captured {span}", notes)
+    psi = metrics.get("drift.psi")
+    if psi is None:
+        text = f"Too few rows to judge drift: {rows:,} of at least {document['minimum_rows']:,}"
+        return _sentence("few", text, notes)
+    drifted = sorted(
+        (-one["psi"], name) for name, one in document["features"].items() if one["level"] in ("moderate", "major")
+    )
+    if drifted:
+        inputs = f"{len(drifted)} of {_counted(len(document['features']), 'input')} drifted"
+        text = f"{inputs}, {drifted[0][1]} the most (PSI {psi:.3g})"
+    else:
+        text = f"no input of {_counted(rows, 'row')} drifted (highest PSI {psi:.3g})"
+    predicted = metrics.get("drift.prediction_psi")
+    if predicted is not None:
+        moved = "moved" if predicted >= MODERATE else "did not move"
+        notes.insert(0, f"the predictions {moved} (PSI {predicted:.3g})")
+    found = level(max(psi, predicted or 0.0))
+    return _sentence(found, f"{_HEADLINES[found]}: {text}", notes)
+
+
+def html(document: Mapping[str, Any]) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = {"percent": _percent, "number": _number, "shown": _shown, "bars": bars, "mover": mover}
+    cast("Any", environment).filters.update(filters)  # jinja2 leaves their type open
+    features = cast("dict[str, dict[str, Any]]", document["features"])
+    ranked = sorted(features.items(), key=lambda item: (-(item[1]["psi"] or 0.0), item[0]))
+    return environment.get_template("report.html.j2").render(
+        document,
+        ranked=ranked[:MOST_SHOWN],
+        hidden=len(ranked[MOST_SHOWN:]),
+        descriptions=DESCRIPTIONS,
+        moderate=MODERATE,
+        major=MAJOR,
+        smoothing=SMOOTHING,
+    )
+
+
+def write(document: Mapping[str, Any], reports: str) -> str:
+    """Writes both files below `<reports>/<yyyy>/<mm>/<dd>/<HHMMSS>-<digest12>/`, by the window's end in UTC, and
+    returns the page's address. StorageError where that fails."""
+    end = datetime.fromisoformat(document["window"]["to"])
+    digest = document["package"]["digest"].removeprefix("sha256:")[:12]
+    folder = f"{reports.rstrip('/')}/{end:%Y/%m/%d/%H%M%S}-{digest}"
+    fs, root = filesystem(folder)
+    content = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    with explained(folder, "write"):
+        if "file" in fs.protocol or "memory" in fs.protocol:  # object stores know no folders
+            fs.makedirs(root, exist_ok=True)
+        for name, text, kind in (
+            ("report.json", content, "application/json"),
+            ("report.html", html(document), "text/html; charset=utf-8"),
+        ):
+            # With its type a browser shows the page that the console links to, in place of saving it.
+            options = {"ContentType": kind} if "s3" in fs.protocol else {}
+            fs.pipe_file(f"{root}/{name}", text.encode("utf-8", "replace"), **options)
+    return f"{folder}/report.html"
+
+
+def mover(bins: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The bin whose share changed most."""
+    return max(bins, key=lambda one: abs(one["traffic"] - one["training"]))
+
+
+def _column(column: Column, minimum_rows: int) -> dict[str, Any]:
+    drift = column.drift(minimum_rows)
+    return {
+        "kind": column.kind,
+        "rows": column.rows,
+        "psi": drift[0] if drift else None,
+        "jensen_shannon_distance": drift[1] if drift else None,
+        "level": level(drift[0]) if drift else None,
+        "missing_ratio": column.missing_ratio,
+        "missing_ratio_in_training": column.missing_in_training,
+        "out_of_range_ratio" if column.kind == "numeric" else "unseen_category_ratio": column.strange_ratio,
+        "bins": [asdict(one) for one in column.bins()],
+    }
+
+
+def _sentence(found: str, text: str, notes: Sequence[str]) -> dict[str, str]:
+    return {"level": found, "sentence": "; ".join([text, *notes]) + "."}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _second(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")
+
+
+def _shown(time: str) -> str:
+    return datetime.fromisoformat(time).strftime("%Y-%m-%d %H:%M")
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "–"
+    return f"{100 * share:.3g} %" if share < 0.9995 else "100 %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"

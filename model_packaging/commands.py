@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from .errors import ModelberthError
+
+if TYPE_CHECKING:
+    from .package import Package
 
 Address = Annotated[
     str, typer.Argument(help="A folder, a .tar, or a URL; may end in @sha256:<digest>.", metavar="PACKAGE")
@@ -192,9 +195,10 @@ def _limit(text: str) -> tuple[str, str, float]:
     raise typer.BadParameter(f"--metric must be such as f1>=0.8 or brier<=0.2, is {text!r}")
 
 
-def _summary(package: Any) -> list[str]:
+def _summary(package: "Package") -> list[str]:
     manifest, outputs = package.manifest, package.signature["outputs"]
-    model = (manifest.get("model") or {}).get("type", "")
+    described: dict[str, Any] = manifest.get("model") or {}
+    model = described.get("type", "")
     columns = ", ".join(f"{item['name']} ({item['type']})" for item in package.signature["inputs"])
     classes = f" of {', '.join(map(str, outputs['classes']))}" if outputs.get("classes") else ""
     lines = [

@@ -126,7 +126,7 @@ class GateRefused(ModelberthError):
 def evaluate(package: Package, rules: GateRules | None = None, champion: Package | None = None) -> GateReport:
     """Judge a package. `champion` is what the endpoint serves now; None when it serves nothing yet."""
     rules = rules or GateRules()
-    required = [*ALWAYS_REQUIRED, *(item for item in rules.require if item not in ALWAYS_REQUIRED)]
+    required: list[Requirement] = [*ALWAYS_REQUIRED, *(item for item in rules.require if item not in ALWAYS_REQUIRED)]
     results = [_required(package, item) for item in required]
     metrics: Any = package.validation.get("metrics")
     for name, rule in sorted(rules.metrics.items()):

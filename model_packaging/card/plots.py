@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 BLUE, GREY, LIGHT = "#1f5fa8", "#5f6b7a", "#d7dee8"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.grid": True,

@@ -48,7 +48,7 @@ def render(header: dict[str, Any], documents: dict[str, Any], lock: str) -> dict
 
 
 def _environment(*, html: bool) -> Environment:
-    found = Environment(
+    found: Any = Environment(  # its table of filters carries no types
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=html,
         undefined=ChainableUndefined,
@@ -56,9 +56,7 @@ def _environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters["number"] = _number
-    found.filters["cell"] = _cell
-    found.filters["better"] = _better
+    found.filters |= {"number": _number, "cell": _cell, "better": _better}
     return found
 
 

@@ -7,7 +7,7 @@ the time. The same model packed twice must give the same bytes, so all three are
 import io
 import json
 import zipfile
-from typing import Any
+from typing import Any, cast
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold."""
@@ -47,25 +47,26 @@ class _Names:
 
 def _rewrite(node: Any, names: _Names) -> None:
     if isinstance(node, list):
-        for item in node:
+        for item in cast("list[Any]", node):
             _rewrite(item, names)
-        return
     if not isinstance(node, dict):
         return
-    if node.get("__loader__") == "SetNode" and isinstance(node.get("content"), list):
-        node["content"].sort(key=_without_addresses)
-    if "__id__" in node:
-        node["__id__"] = names.object(node["__id__"])
-    if "__loader__" in node and isinstance(node.get("file"), str):
-        node["file"] = names.file(node["file"])
-    for value in node.values():
+    record = cast("dict[str, Any]", node)
+    if record.get("__loader__") == "SetNode" and isinstance(record.get("content"), list):
+        record["content"].sort(key=_without_addresses)
+    if "__id__" in record:
+        record["__id__"] = names.object(record["__id__"])
+    if "__loader__" in record and isinstance(record.get("file"), str):
+        record["file"] = names.file(record["file"])
+    for value in record.values():
         _rewrite(value, names)
 
 
 def _without_addresses(node: Any) -> str:
     """An order for a set's elements that does not depend on where they lie in memory."""
     if isinstance(node, dict):
-        return json.dumps({key: _without_addresses(value) for key, value in sorted(node.items()) if key != "__id__"})
+        items = sorted(cast("dict[str, Any]", node).items())
+        return json.dumps({key: _without_addresses(value) for key, value in items if key != "__id__"})
     if isinstance(node, list):
-        return json.dumps([_without_addresses(item) for item in node])
+        return json.dumps([_without_addresses(item) for item in cast("list[Any]", node)])
     return json.dumps(node)

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -22,7 +22,7 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def reported(job: str, reason_file: Path) -> Iterator[None]:
+def reported(job: str, reason_file: Path) -> Generator[None]:
     """Runs a job's body. Expected errors end without a traceback, others with one on stderr only;
     SIGTERM unwinds the body, so that what it was doing is undone, and says so."""
     previous = signal.signal(signal.SIGTERM, _stop)

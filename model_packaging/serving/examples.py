@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 
 def differences(recorded: Sequence[Any], given: Sequence[Any], tolerance: float) -> list[str]:
@@ -20,11 +20,11 @@ def differences(recorded: Sequence[Any], given: Sequence[Any], tolerance: float)
 
 
 def _difference(expected: Any, actual: Any, tolerance: float, where: str = "prediction") -> str | None:
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        old, new = cast("Mapping[str, Any]", expected), cast("Mapping[str, Any]", actual)
-        if old.keys() != new.keys():
-            return f"{where} has {sorted(new)} where {sorted(old)} was recorded"
-        return next((found for k in old if (found := _difference(old[k], new[k], tolerance, f"{where} {k}"))), None)
+    if _is_record(expected) and _is_record(actual):
+        if expected.keys() != actual.keys():
+            return f"{where} has {sorted(actual)} where {sorted(expected)} was recorded"
+        parts = (_difference(expected[name], actual[name], tolerance, f"{where} {name}") for name in expected)
+        return next((found for found in parts if found), None)
     if _is_number(expected) and _is_number(actual):
         if math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance):
             return None
@@ -33,5 +33,9 @@ def _difference(expected: Any, actual: Any, tolerance: float, where: str = "pred
     return f"{where} is {actual!r} where {expected!r} was recorded (tolerance {tolerance:g})"
 
 
-def _is_number(value: Any) -> bool:
+def _is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -77,12 +77,11 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 0
+        answered: list[int] = []
 
         async def watch(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                answered.append(message["status"])
                 if self.service.draining:
                     message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
@@ -92,9 +91,10 @@ class AccessLog:
             await self.app(scope, receive, watch)
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
-            if not status:
+            if not answered:
                 body = RequestProblem(500, f"the model failed: {failure}").body()
                 await JSONResponse(body, 500)(scope, receive, watch)
+        status = answered[0] if answered else 0
         if scope["method"] == "GET" and status in (200, 503):
             return  # health checks, several a second; what changes their answer is logged where it happens
         state = scope.get("state", {})

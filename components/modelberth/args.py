@@ -3,12 +3,9 @@
 `tags` reach every resource that can bear them. `development` gives up all protection: see `StackSpec`.
 """
 
-from pathlib import Path
-
 from pydantic import Field
 
 from model_packaging.gate import GateRules
-from model_packaging.package import Package
 
 from .quantities import TextInput
 from .spec import (
@@ -16,6 +13,7 @@ from .spec import (
     BucketSpec,
     EndpointSpec,
     ModelSpec,
+    PackageInput,
     PlatformName,
     RetrainingSpec,
     Spec,
@@ -40,14 +38,14 @@ class ArtifactBucketArgs(CommonArgs, BucketSpec):
 class ModelEndpointArgs(CommonArgs, EndpointSpec):
     """Arguments of `ModelEndpoint`."""
 
-    package: str | Path | Package
+    package: PackageInput
     """What to serve: a path, an address with @sha256:…, or an opened package."""
     bucket: TextInput
     """The address of the bucket on this platform, such as the output `url` of `ArtifactBucket`."""
     image: TextInput
     """The container image that serves."""
     gate: GateRules = Field(default_factory=GateRules)
-    champion: str | Path | Package | None = None
+    champion: PackageInput | None = None
     """The package that `no_worse_than` compares with."""
     endpoint_name: str | None = None
     """The endpoint's name; made of project, stack and component if left out. Changing it replaces the endpoint."""
@@ -66,7 +64,7 @@ class MonitoringAlarmsArgs(CommonArgs, AlarmsSpec):
     """Where captured traffic is read and reports are written."""
     image: TextInput
     """The container image of the monitor job."""
-    package: str | Path | Package | None = None
+    package: PackageInput | None = None
     """The package whose training data traffic is compared with; needed by the drift and data alarms."""
     model: str
     """The model's name, under which reports are kept."""
@@ -79,11 +77,11 @@ class RetrainingScheduleArgs(CommonArgs, RetrainingSpec):
     """Where data and sources are kept and candidates are published."""
     model: str
     """The model's name, under which candidates are published."""
-    image: TextInput  # pyright: ignore[reportIncompatibleVariableOverride]
+    image: TextInput  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
     """The container image that trains."""
     gate: GateRules = Field(default_factory=GateRules)
     """The rules that a candidate must pass to be published."""
-    champion: str | Path | Package | None = None
+    champion: PackageInput | None = None
     """The package that a candidate is compared with."""
     drift_alarm: TextInput | None = None
     """The name of the alarm that starts a run too; needed by `on: [drift]`."""
@@ -92,8 +90,5 @@ class RetrainingScheduleArgs(CommonArgs, RetrainingSpec):
 class ModelDeploymentArgs(CommonArgs, ModelSpec):
     """Arguments of `ModelDeployment`."""
 
-    package: str | Path | Package  # pyright: ignore[reportIncompatibleVariableOverride]
-    """The package to serve: a path, an address with @sha256:…, an opened package, or `none`."""
-    champion: str | Path | Package | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
     image: TextInput | None = None
     """The container image. Without one everything but the endpoint, the alarms and the jobs comes up."""

@@ -1,6 +1,7 @@
 """The component that is a whole deployment: bucket, alarms, endpoint and retraining of one model."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -15,7 +16,7 @@ from .args import (
     RetrainingScheduleArgs,
 )
 from .artifact_bucket import ArtifactBucket
-from .component import fields_of, parsed, refuse
+from .component import Args, fields_of, parsed, refuse
 from .judging import judge
 from .model_endpoint import ModelEndpoint
 from .monitoring_alarms import MonitoringAlarms
@@ -46,9 +47,9 @@ class ModelDeployment(pulumi.ComponentResource):
             SpecificationError: anything is wrong with any part of it; nothing is made then.
         """
         args = parsed(ModelDeploymentArgs, name, args)
-        refuse(check_deployment(name, args, name))
+        parts = prepare(name, args, name)
+        refuse(parts.problems)
         super().__init__("modelberth:index:ModelDeployment", name, None, opts)
-        parts = _parts(name, args)
         child = pulumi.ResourceOptions(parent=self)
         self.endpoint, self.alarms, self.retraining = None, None, None
 
@@ -57,9 +58,30 @@ class ModelDeployment(pulumi.ComponentResource):
             pulumi.log.warn(f"{name}: there is no image yet, so that only its bucket is made", self)
         else:
             self._provision_rest(name, parts, child)
-        self.register_outputs({"bucket_url": self.bucket.url, "package_digest": parts.digest})
+        self.register_outputs(self.summary)
 
-    def _provision_rest(self, name: str, parts: "_Parts", child: pulumi.ResourceOptions) -> None:
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the stack and other programs need to know of it, by capability."""
+        summary: dict[str, Any] = {"bucket": {"url": self.bucket.url}}
+        if self.endpoint is not None:
+            summary["endpoint"] = {
+                "name": self.endpoint.name,
+                "platform": self.endpoint.platform,
+                "url": self.endpoint.url,
+                "package_digest": self.endpoint.package_digest,
+                "invoke_command": self.endpoint.invoke_command,
+            }
+        if self.alarms is not None:
+            summary["alarms"] = {"names": self.alarms.names, "dashboard_url": self.alarms.dashboard_url}
+        if self.retraining is not None:
+            summary["retraining"] = {
+                "schedule_name": self.retraining.schedule_name,
+                "job_name": self.retraining.job_name,
+            }
+        return summary
+
+    def _provision_rest(self, name: str, parts: "Parts", child: pulumi.ResourceOptions) -> None:
         url = {"bucket": self.bucket.url}
         if parts.endpoint is None:
             pulumi.log.warn(f"{name}: there is no package yet, so that its endpoint and alarms wait for one", self)
@@ -72,94 +94,119 @@ class ModelDeployment(pulumi.ComponentResource):
                 f"{name}-endpoint", parts.endpoint.model_copy(update=url | {"rollback_alarms": watching}), child
             )
         if parts.retraining is not None:
-            drift = {"drift_alarm": self.alarms.names[DRIFT]} if self.alarms and "drift" in parts.retraining.on else {}
-            if "drift" in parts.retraining.on and not drift:
-                drift = {"on": []}
+            drift: dict[str, Any] = {}
+            if "drift" in parts.retraining.on:
+                # Without a package there is no drift alarm yet.
+                drift = {"drift_alarm": self.alarms.names[DRIFT]} if self.alarms else {"on": []}
             self.retraining = RetrainingSchedule(
                 f"{name}-retraining", parts.retraining.model_copy(update=url | drift), child
             )
 
 
-class _Parts:
-    """The arguments of a deployment's components, before any of them is made."""
+@dataclass
+class Parts:
+    """The arguments of a deployment's components, before any of them is made.
 
+    Attributes:
+        args: The deployment's own arguments, with their packages opened.
+        bucket: The bucket.
+        endpoint: The endpoint, once there is a package.
+        alarms: The alarms, if any is asked for and there is a package.
+        retraining: The schedule, if one is asked for.
+        problems: Everything that is wrong with the deployment.
+    """
+
+    args: ModelDeploymentArgs
     bucket: ArtifactBucketArgs
-    endpoint: ModelEndpointArgs | None = None
-    alarms: MonitoringAlarmsArgs | None = None
-    retraining: RetrainingScheduleArgs | None = None
-    rollback: tuple[str, ...] = ()
-    digest: str | None = None
+    endpoint: ModelEndpointArgs | None
+    alarms: MonitoringAlarmsArgs | None
+    retraining: RetrainingScheduleArgs | None
     problems: list[str]
 
+    @property
+    def rollback(self) -> list[str]:
+        """The alarms that bring the previous package back."""
+        return sorted(self.alarms.rules.keys() & set(ROLLBACK_ALARMS)) if self.alarms else []
 
-def _parts(name: str, args: ModelDeploymentArgs, where: str | None = None) -> _Parts:
-    where = where or name
-    parts = _Parts()
-    package, parts.problems = judge(args.package, args.gate, args.champion, where)
+
+ROLLBACK_ALARMS = ("error_rate", "latency_p95", "latency_p99")
+"""The alarms that tell a bad package from a good one within minutes; the others are about load, machines and data."""
+
+_WRITTEN_ON_THE_MODEL = ("encryption_key", "gate")
+
+
+def prepare(name: str, args: ModelDeploymentArgs, where: str) -> Parts:
+    """Open and judge the packages of a deployment and check each of its parts; makes no resource.
+
+    Args:
+        name: The deployment's name.
+        args: Its arguments.
+        where: What goes before the key in each problem.
+    """
+    problems = [f"{where}: {problem}"] if (problem := check_name(name)) else []
+    judged = judge(args.package, args.champion, args.endpoint, args.gate, where, f"{where}.endpoint")
+    problems += judged.problems
+    package, champion = judged.package, judged.champion
+    args = args.model_copy(
+        update={
+            "package": package or args.package,
+            "champion": champion or args.champion,
+            "endpoint": judged.endpoint,
+        }
+    )
     common = fields_of(args, CommonArgs)
-    place = {capability: args.place.of(capability, args.platform) for capability in registry.CAPABILITIES}
     # Known only when the bucket is there; whatever is checked before does not look at it.
     later: dict[str, Any] = {"bucket": "", "image": args.image or "", "model": name}
+    endpoint_name = physical_name(f"{name}-endpoint")
 
-    def build(kind: type[Any], spec: Spec, capability: registry.Capability, **more: Any) -> Any:
+    def build(kind: type[Args], spec: Spec, capability: registry.Capability, **more: Any) -> Args:
         own = {key: value for key, value in (fields_of(spec, kind) | later | more).items() if key in kind.model_fields}
-        return kind.model_construct(**(common | own | {"platform": place[capability]}))
+        fields: dict[str, Any] = common | own | {"platform": args.place.of(capability, args.platform)}
+        return kind.model_construct(**fields)
 
-    parts.bucket = build(ArtifactBucketArgs, args.bucket, "bucket")
+    endpoint = alarms = retraining = None
     if package is not None:
-        parts.digest = package.digest
-        endpoint_name = physical_name(f"{name}-endpoint")
-        parts.endpoint = build(
+        serving = {"package": package, "endpoint_name": endpoint_name}
+        endpoint = build(
             ModelEndpointArgs,
             args.endpoint,
             "endpoint",
-            package=package,
+            **serving,
             gate=args.gate,
-            champion=args.champion,
-            endpoint_name=endpoint_name,
+            champion=champion,
             rollback_alarms=[],
         )
         if args.alarms.rules or args.alarms.notify:
-            parts.alarms = build(
-                MonitoringAlarmsArgs,
-                args.alarms,
-                "alarms",
-                package=package,
-                endpoint_name=endpoint_name,
-                endpoint=args.endpoint,
-            )
-            parts.rollback = tuple(sorted(rule for rule in args.alarms.rules if rule in ROLLBACK_ALARMS))
+            alarms = build(MonitoringAlarmsArgs, args.alarms, "alarms", **serving, endpoint=args.endpoint)
     if args.retraining is not None:
-        parts.retraining = build(
+        image = args.retraining.image or args.image or ""
+        retraining = build(
             RetrainingScheduleArgs,
             args.retraining,
             "retraining",
             gate=args.gate,
             champion=package,
             drift_alarm=None,
-            image=args.retraining.image or args.image or "",
+            image=image,
         )
+    parts = Parts(args, build(ArtifactBucketArgs, args.bucket, "bucket"), endpoint, alarms, retraining, problems)
+    for capability, part in (
+        ("bucket", parts.bucket),
+        ("endpoint", endpoint),
+        ("alarms", alarms),
+        ("retraining", retraining),
+    ):
+        if part is not None:
+            found = registry.load(part.platform, capability).check(part, f"{where}.{capability}")
+            problems += [_at_the_model(problem, where, capability) for problem in found]
+    # What is written on the model, and so handed to each part, is wrong only once.
+    parts.problems = list(dict.fromkeys(problems))
     return parts
 
 
-ROLLBACK_ALARMS = ("error_rate", "latency_p95", "latency_p99")
-"""The alarms that tell a bad package from a good one within minutes; the others are about load, machines and data."""
-
-
-def check_deployment(name: str, args: ModelDeploymentArgs, where: str) -> list[str]:
-    """Return everything that is wrong with a deployment, each beginning with `where`; makes nothing."""
-    problems = [f"{where}: {problem}"] if (problem := check_name(name)) else []
-    parts = _parts(name, args, where)
-    problems += parts.problems
-    for capability, part in (
-        ("bucket", parts.bucket),
-        ("endpoint", parts.endpoint),
-        ("alarms", parts.alarms),
-        ("retraining", parts.retraining),
-    ):
-        if part is not None:
-            problems += registry.load(part.platform, capability).check(part, f"{where}.{capability}")
-    if parts.endpoint is not None:
-        for variant, spec in parts.endpoint.variants.items():
-            problems += judge(spec.package, args.gate, args.champion, f"{where}.endpoint.variants.{variant}")[1]
-    return problems
+def _at_the_model(problem: str, where: str, capability: str) -> str:
+    for key in _WRITTEN_ON_THE_MODEL:
+        prefix = f"{where}.{capability}.{key}"
+        if problem.startswith((f"{prefix}:", f"{prefix}.")):
+            return f"{where}.{key}{problem.removeprefix(prefix)}"
+    return problem

@@ -1,14 +1,17 @@
 """The component for a live model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pulumi
+
+from model_packaging.package import Package
 
 from . import registry
 from .args import ModelEndpointArgs
 from .component import parsed, refuse
 from .judging import judge
+from .spec import ModelSpec
 
 
 class ModelEndpoint(pulumi.ComponentResource):
@@ -36,17 +39,14 @@ class ModelEndpoint(pulumi.ComponentResource):
         """
         args = parsed(ModelEndpointArgs, name, args)
         platform = registry.load(args.platform, "endpoint")
-        package, problems = judge(args.package, args.gate, args.champion, name)
-        problems += platform.check(args, name)
-        for variant, spec in args.variants.items():
-            problems += judge(spec.package, args.gate, args.champion, f"{name}.variants.{variant}")[1]
-        problems += judge(args.shadow, args.gate.model_copy(update={"no_worse_than": None}), None, f"{name}.shadow")[1]
+        judged = judge(args.package, args.champion, args, args.gate, name, name)
+        problems = judged.problems + platform.check(args, name)
+        if args.package == ModelSpec.NO_PACKAGE:
+            problems.append(f"{name}.package: an endpoint needs a package: write a path, or an address with @sha256:…")
         refuse(problems)
-        if package is None:
-            refuse([f"{name}.package: an endpoint needs a package"])
-            return
+        package = cast(Package, judged.package)
         super().__init__("modelberth:index:ModelEndpoint", name, None, opts)
-        outputs = platform.provision(self, name, args.model_copy(update={"package": package}))
+        outputs = platform.provision(self, name, judged.endpoint.model_copy(update={"package": package}))
         self.name, self.url, self.invoke_command = outputs.name, outputs.url, outputs.invoke_command
         self.platform, self.package_digest = args.platform, package.digest
         self.register_outputs(

@@ -29,11 +29,11 @@ class MonitoringAlarms(pulumi.ComponentResource):
         """
         args = parsed(MonitoringAlarmsArgs, name, args)
         platform = registry.load(args.platform, "alarms")
-        problems: list[str] = platform.check(args, name)
-        if args.watches_traffic and opened(args.package) is None:
+        package, problems = opened(args.package, f"{name}.package")
+        if args.watches_traffic and package is None and not problems:
             problems.append(f"{name}.package: is missing: drift and data alarms compare traffic with its training data")
-        refuse(problems)
+        refuse(problems + platform.check(args, name))
         super().__init__("modelberth:index:MonitoringAlarms", name, None, opts)
-        outputs = platform.provision(self, name, args.model_copy(update={"package": opened(args.package)}))
+        outputs = platform.provision(self, name, args.model_copy(update={"package": package}))
         self.names, self.dashboard_url = dict(outputs.names), outputs.dashboard_url
         self.register_outputs({"names": self.names, "dashboard_url": self.dashboard_url})

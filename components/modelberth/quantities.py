@@ -12,24 +12,38 @@ from pulumi import Input, Output
 from pydantic import BeforeValidator, PlainValidator
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_SECONDS = 36500 * 86400.0
 _SIZE_UNITS = {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3, "Ti": 1024**4, "K": 1000, "M": 1000**2, "G": 1000**3}
+_LARGEST_SIZE = 1024**5
 _NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 def parse_duration(value: object) -> timedelta:
-    """Return the duration that `value` writes, such as `200ms`, `5m` or `30d`; a plain number is in seconds."""
+    """Return the duration that `value` writes, such as `200ms`, `5m` or `30d`; a plain number is in seconds.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
     if isinstance(value, timedelta):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    match = re.fullmatch(_NUMBER + r"\s*(ms|s|m|h|d)", str(value).strip())
-    if match is None:
-        raise ValueError("is no duration: write a number with ms, s, m, h or d, such as 200ms, 5m or 30d")
-    return timedelta(seconds=float(match.group(1)) * _DURATION_UNITS[match.group(2)])
+        seconds = float(value)
+    else:
+        match = re.fullmatch(_NUMBER + r"\s*(ms|s|m|h|d)", str(value).strip())
+        if match is None:
+            raise ValueError("is no duration: write a number with ms, s, m, h or d, such as 200ms, 5m or 30d")
+        seconds = float(match.group(1)) * _DURATION_UNITS[match.group(2)]
+    if not 0 <= seconds <= _LONGEST_SECONDS:
+        raise ValueError("is out of range: a duration lies between 0s and 36500d")
+    return timedelta(seconds=seconds)
 
 
 def parse_ratio(value: object) -> float:
-    """Return the ratio that `value` writes: `10%` and 0.1 are the same."""
+    """Return the ratio that `value` writes: `10%` and 0.1 are the same.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
         ratio = float(value)
     else:
@@ -43,19 +57,27 @@ def parse_ratio(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """Return the bytes that `value` writes, such as `512Mi` or `4Gi`; a plain number is in bytes."""
+    """Return the bytes that `value` writes, such as `512Mi` or `4Gi`; a plain number is in bytes.
+
+    Raises:
+        ValueError: it is none, or out of range.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = re.fullmatch(_NUMBER + r"\s*(Ki|Mi|Gi|Ti|K|M|G)", str(value).strip())
-    if match is None:
-        raise ValueError("is no size: write a number with Mi or Gi, such as 512Mi or 4Gi")
-    return int(float(match.group(1)) * _SIZE_UNITS[match.group(2)])
+        size = value
+    else:
+        match = re.fullmatch(_NUMBER + r"\s*(Ki|Mi|Gi|Ti|K|M|G)", str(value).strip())
+        if match is None:
+            raise ValueError("is no size: write a number with Mi or Gi, such as 512Mi or 4Gi")
+        size = round(min(float(match.group(1)) * _SIZE_UNITS[match.group(2)], _LARGEST_SIZE + 1))
+    if not 0 < size <= _LARGEST_SIZE:
+        raise ValueError("is out of range: a size is more than nothing and at most 1024Ti")
+    return size
 
 
 def _text_or_output(value: Any) -> Any:
-    if isinstance(value, str | Output):
+    if isinstance(value, Output) or (isinstance(value, str) and value):
         return value  # pyright: ignore[reportUnknownVariableType]
-    raise ValueError("must be text")
+    raise ValueError("must be text that is not empty")
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -24,11 +24,6 @@ PLATFORMS = {
 }
 
 
-def unknown_platform(name: str) -> str:
-    """Return what to say of a platform that is not there."""
-    return f"unknown platform {name!r}: choose {choices(PLATFORMS)}{did_you_mean(name, PLATFORMS)}"
-
-
 def load(platform: str, module: str) -> ModuleType:
     """Import one module of a platform, and with it the platform's SDK, on first use.
 
@@ -36,7 +31,8 @@ def load(platform: str, module: str) -> ModuleType:
         SpecificationError: the platform is unknown, or what it needs is not installed; the text says how to get it.
     """
     if platform not in PLATFORMS:
-        raise SpecificationError(unknown_platform(platform))
+        hint = did_you_mean(platform, PLATFORMS)
+        raise SpecificationError(f"unknown platform {platform!r}: choose {choices(PLATFORMS)}{hint}")
     entry = PLATFORMS[platform]
     try:
         return importlib.import_module(f"{entry.package}.{module}")

@@ -32,12 +32,12 @@ class RetrainingSchedule(pulumi.ComponentResource):
         """
         args = parsed(RetrainingScheduleArgs, name, args)
         platform = registry.load(args.platform, "retraining")
-        problems: list[str] = platform.check(args, name)
+        champion, problems = opened(args.champion, f"{name}.champion")
         if "drift" in args.on and args.drift_alarm is None:
             problems.append(f"{name}.drift_alarm: is missing: on has drift, so the name of the alarm is needed")
-        refuse(problems)
+        refuse(problems + platform.check(args, name))
         super().__init__("modelberth:index:RetrainingSchedule", name, None, opts)
-        outputs = platform.provision(self, name, args.model_copy(update={"champion": opened(args.champion)}))
+        outputs = platform.provision(self, name, args.model_copy(update={"champion": champion}))
         self.schedule_name, self.job_name = outputs.schedule_name, outputs.job_name
         # No output of the resource: it changes with the time of day, and a second `up` would not be empty.
         self.next_run = next_run(args.schedule, args.timezone).isoformat()

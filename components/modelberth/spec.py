@@ -7,15 +7,26 @@ that platform has; the platform itself checks it.
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    field_validator,
+    model_validator,
+)
 
 from model_packaging.gate import GateRules
+from model_packaging.package import Package
 
-from .errors import at_key, choices, did_you_mean
+from .errors import at_key, at_keys, choices, did_you_mean
 from .quantities import Duration, Ratio, Size, TextInput, parse_duration
-from .registry import CAPABILITIES, PLATFORMS, Capability, unknown_platform
+from .registry import CAPABILITIES, PLATFORMS, Capability
 from .schedules import check_schedule, check_timezone
 from .vocabulary import ALARMS
 
@@ -24,12 +35,24 @@ PRIMARY = "primary"
 
 
 def _check_platform(name: str) -> str:
+    if not name:
+        raise ValueError(f"names no platform: choose {choices(PLATFORMS)}")
     if name not in PLATFORMS:
-        raise ValueError(unknown_platform(name).removeprefix(f"unknown platform {name!r}: "))
+        raise ValueError(f"is no platform: choose {choices(PLATFORMS)}{did_you_mean(name, PLATFORMS)}")
     return name
 
 
+def _check_package(value: Any) -> Any:
+    if isinstance(value, Package | Path) or (isinstance(value, str) and value):
+        return value
+    raise ValueError("is no package: write a path, or an address with @sha256:…")
+
+
 PlatformName = Annotated[str, AfterValidator(_check_platform)]
+PackageInput = Annotated[str | Path | Package, PlainValidator(_check_package)]
+"""A package: a path, an address with @sha256:…, or one that is opened already."""
+Count = Annotated[int, Strict()]
+"""A whole number, and no text or truth value that could be read as one."""
 
 
 class Spec(BaseModel):
@@ -64,16 +87,16 @@ class PlatformSpec(Spec):
 class ComputeSpec(Spec):
     """What one replica needs; the smallest machine of the platform that has it is taken."""
 
-    cpu: float = Field(default=1, gt=0)
+    cpu: Annotated[float, Strict()] = Field(default=1, gt=0)
     memory: Size = 2 * 1024**3
 
 
 class ScaleSpec(Spec):
     """How many replicas run. With `max` above `min` their number follows the load."""
 
-    min: int = Field(default=1, ge=1)
-    max: int | None = Field(default=None, ge=1)
-    requests_per_replica: int = Field(default=1000, ge=1)
+    min: Count = Field(default=1, ge=1)
+    max: Count | None = Field(default=None, ge=1)
+    requests_per_replica: Count = Field(default=1000, ge=1)
     """The requests a minute that one replica should get, by which the number of replicas is chosen."""
 
     @property
@@ -116,9 +139,9 @@ class CaptureSpec(Spec):
 class VariantSpec(Spec):
     """One of several packages that share an endpoint's traffic."""
 
-    package: str | None = None
+    package: PackageInput | None = None
     """Left out for the model's own package, in the variant `primary`."""
-    weight: int = Field(ge=0, le=100)
+    weight: Count = Field(ge=0, le=100)
     """Its share of the traffic, in percent."""
 
 
@@ -130,30 +153,35 @@ class EndpointSpec(PlatformSpec):
     rollout: RolloutSpec = Field(default_factory=RolloutSpec)
     capture: CaptureSpec | None = None
     """Requests and answers are not kept unless this is given."""
-    shadow: str | None = None
+    shadow: PackageInput | None = None
     """A package that gets a copy of each request and whose answers nobody sees."""
     variants: dict[str, VariantSpec] = Field(default_factory=dict[str, VariantSpec])
     """Packages that share the traffic, by name; `primary` is the model's own. Their weights sum to 100."""
 
-    @model_validator(mode="after")
-    def _check_variants(self) -> Self:
-        if not self.variants:
-            return self
-        if PRIMARY not in self.variants:
-            raise at_key("variants", f"must have {PRIMARY}, the model's own package, with its weight")
-        total = sum(variant.weight for variant in self.variants.values())
+    @field_validator("variants")
+    @classmethod
+    def _check_variants(cls, value: dict[str, VariantSpec]) -> dict[str, VariantSpec]:
+        if not value:
+            return value
+        problems = [f"{name}: {problem}" for name in value if (problem := check_name(name))]
+        for name, variant in value.items():
+            if name == PRIMARY and variant.package is not None:
+                problems.append(f"{name}.package: {name} serves the model's own package; leave this out")
+            if name != PRIMARY and variant.package in (None, "none"):
+                problems.append(f"{name}.package: is missing: write a path, or an address with @sha256:…")
+        if problems:
+            raise at_keys(problems)
+        if PRIMARY not in value:
+            raise ValueError(f"must have {PRIMARY}, the model's own package, with its weight")
+        total = sum(variant.weight for variant in value.values())
         if total != 100:
-            written = " + ".join(str(variant.weight) for variant in self.variants.values())
-            raise at_key("variants", f"the weights are percentages and must sum to 100, but {written} is {total}")
-        for name, variant in self.variants.items():
-            if (variant.package is None) != (name == PRIMARY):
-                detail = (
-                    "serves the model's own package; leave this out"
-                    if name == PRIMARY
-                    else "is missing: a path or address"
-                )
-                raise at_key(f"variants.{name}.package", detail)
-        if self.shadow is not None:
+            written = " + ".join(str(variant.weight) for variant in value.values())
+            raise ValueError(f"the weights are percentages and must sum to 100, but {written} is {total}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_shadow(self) -> Self:
+        if self.variants and self.shadow is not None:
             raise at_key(
                 "shadow", "can't be combined with variants: a shadow needs one package that serves all traffic"
             )
@@ -176,12 +204,26 @@ class MonitorSpec(PlatformSpec):
     """How far back each comparison looks."""
 
 
+def _parse_rules(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    rules: dict[str, AlarmRule] = {}
+    problems: list[str] = []
+    for name, rule in cast(dict[str, Any], value).items():
+        try:
+            rules[name] = rule if isinstance(rule, AlarmRule) and name in ALARMS else _parse_rule(name, rule)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise at_keys(problems, beside=True)
+    return rules
+
+
 def _parse_rule(name: str, value: Any) -> AlarmRule:
     kind = ALARMS.get(name)
     if kind is None:
-        raise at_key(name, f"unknown alarm{did_you_mean(name, ALARMS)}; the alarms are {', '.join(sorted(ALARMS))}")
-    if isinstance(value, AlarmRule):
-        return value
+        known = [*ALARMS, *AlarmsSpec.model_fields]
+        raise at_key(name, f"unknown alarm{did_you_mean(name, known)}; the alarms are {', '.join(sorted(ALARMS))}")
     if not isinstance(value, dict):
         raise at_key(name, f"{value!r} must be {{{kind.side}: …}}")
     fields: dict[str, Any] = dict(value)  # pyright: ignore[reportUnknownArgumentType]
@@ -213,7 +255,9 @@ def _parse_rule(name: str, value: Any) -> AlarmRule:
 class AlarmsSpec(PlatformSpec):
     """The alarms by name, whom they tell, and the monitor job that measures drift and data quality."""
 
-    rules: dict[str, AlarmRule] = Field(default_factory=dict[str, AlarmRule], exclude=True)
+    rules: Annotated[dict[str, AlarmRule], BeforeValidator(_parse_rules)] = Field(
+        default_factory=dict[str, AlarmRule], exclude=True
+    )
     """By the alarm's name. In a configuration the names stand beside `notify` and `monitor`."""
     notify: list[TextInput] = Field(default_factory=list[TextInput])
     """Who is told: `mailto:…` or `https://…` addresses."""
@@ -231,16 +275,20 @@ class AlarmsSpec(PlatformSpec):
             return data
         values: dict[str, Any] = dict(data)  # pyright: ignore[reportUnknownArgumentType]
         known = cls.model_fields.keys() | PLATFORMS.keys()
-        rules = dict(values.pop("rules", None) or {})
-        rules |= {name: values.pop(name) for name in list(values) if name not in known}
-        return values | {"rules": {name: _parse_rule(name, value) for name, value in rules.items()}}
+        named = {name: values.pop(name) for name in list(values) if name not in known}
+        rules: Any = values.get("rules") or {}
+        return values | {"rules": cast(dict[str, Any], rules) | named if isinstance(rules, dict) else rules}
 
     @field_validator("notify")
     @classmethod
     def _check_notify(cls, value: list[Any]) -> list[Any]:
-        for address in value:
-            if isinstance(address, str) and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https?://\S+", address):
-                raise ValueError(f"{address!r} can't be told: write mailto:name@example.org or https://…")
+        wrong = [
+            f"{number}: {address!r} can't be told: write mailto:name@example.org or https://…"
+            for number, address in enumerate(value)
+            if isinstance(address, str) and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https?://\S+", address)
+        ]
+        if wrong:
+            raise at_keys(wrong)
         return value
 
     @property
@@ -274,11 +322,15 @@ class RetrainingSpec(PlatformSpec):
 
     @model_validator(mode="after")
     def _check_files(self) -> Self:
-        for key, path in (("source", self.source), ("data", self.data)):
-            if path is not None and not path.exists():
-                raise at_key(key, f"{str(path)!r} does not exist; a path is relative to the project's folder")
-        if not (self.source / self.entrypoint).is_file():
-            raise at_key("entrypoint", f"{self.entrypoint!r} is no file in {str(self.source)!r}")
+        problems = [
+            f"{key}: {str(path)!r} does not exist; a path is relative to the project's folder"
+            for key, path in (("source", self.source), ("data", self.data))
+            if path is not None and not path.exists()
+        ]
+        if self.source.exists() and not (self.source / self.entrypoint).is_file():
+            problems.append(f"entrypoint: {self.entrypoint!r} is no file in {str(self.source)!r}")
+        if problems:
+            raise at_keys(problems)
         return self
 
 
@@ -302,7 +354,7 @@ class Placement(Spec):
         return getattr(self, capability) or default
 
 
-NAME = r"[a-z][a-z0-9-]{0,38}[a-z0-9]"
+NAME = r"(?=.{2,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
 class ModelSpec(Spec):
@@ -310,37 +362,36 @@ class ModelSpec(Spec):
 
     NO_PACKAGE: ClassVar[str] = "none"
 
-    package: str
-    """The package to serve: a path, or an address with @sha256:…. With `none` the endpoint waits for one."""
+    package: PackageInput
+    """The package to serve: a path, an address with @sha256:…, or an opened one. With `none` the endpoint waits."""
     place: Placement = Field(default_factory=Placement)
     endpoint: EndpointSpec = Field(default_factory=EndpointSpec)
     bucket: BucketSpec = Field(default_factory=BucketSpec)
     alarms: AlarmsSpec = Field(default_factory=AlarmsSpec)
     retraining: RetrainingSpec | None = None
     gate: GateRules = Field(default_factory=GateRules)
-    champion: str | None = None
+    champion: PackageInput | None = None
     """The package that `gate.no_worse_than` compares with, usually the one that is replaced; `none` for the first."""
     encryption_key: TextInput | None = None
     """The customer's key that encrypts what is kept; the platform's own if left out."""
 
     @model_validator(mode="after")
-    def _check_champion(self) -> Self:
+    def _check_parts(self) -> Self:
+        problems: list[str] = []
         if self.gate.no_worse_than is not None and self.champion is None:
-            raise at_key(
-                "champion",
-                "is missing: gate.no_worse_than compares with it; write a path, an address, or none for the first",
+            problems.append(
+                "champion: is missing: gate.no_worse_than compares with it; write a path, an address, or none for the "
+                "first"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_drift(self) -> Self:
         if self.retraining and "drift" in self.retraining.on and "drift.psi" not in self.alarms.rules:
-            raise at_key(
-                "retraining.on", "drift starts a run when the alarm drift.psi fires, but alarms has no drift.psi"
+            problems.append(
+                "retraining.on: drift starts a run when the alarm drift.psi fires, but alarms has no drift.psi"
             )
         if self.alarms.watches_traffic and self.endpoint.capture is None:
             names = sorted(name for name in self.alarms.rules if ALARMS[name].source == "monitor")
-            raise at_key("endpoint.capture", f"is missing: the alarms {', '.join(names)} compare captured traffic")
+            problems.append(f"endpoint.capture: is missing: the alarms {', '.join(names)} compare captured traffic")
+        if problems:
+            raise at_keys(problems)
         return self
 
 
@@ -348,13 +399,13 @@ def check_name(name: str) -> str | None:
     """Return what is wrong with a model's name, or nothing."""
     if re.fullmatch(NAME, name):
         return None
-    return f"{name!r} is no name: use 2 to 40 lower-case letters, digits and hyphens, beginning with a letter"
+    return f"{name!r} is no name: use 2 to 40 lower-case letters, digits and single hyphens, beginning with a letter"
 
 
 class StackSpec(Spec):
     """A stack's configuration: everything under `modelberth:`."""
 
-    platform: PlatformName
+    platform: PlatformName = Field(default="", validate_default=True)
     """Serves each capability for which a model names no other."""
     models: dict[str, ModelSpec]
     image: TextInput | None = None
@@ -366,16 +417,9 @@ class StackSpec(Spec):
     @field_validator("models")
     @classmethod
     def _check_names(cls, value: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-        problems = [problem for name in value if (problem := check_name(name))]
+        problems = [f"{name}: {problem}" for name in value if (problem := check_name(name))]
         if problems:
-            raise ValueError("; ".join(problems))
-        return value
-
-    @field_validator("platform", mode="before")
-    @classmethod
-    def _check_default(cls, value: Any) -> Any:
-        if value in (None, ""):
-            raise ValueError(f"is missing: choose {choices(PLATFORMS)}")
+            raise at_keys(problems)
         return value
 
 
@@ -392,6 +436,7 @@ __all__ = [
     "GateRules",
     "ModelSpec",
     "MonitorSpec",
+    "PackageInput",
     "Placement",
     "RetrainingSpec",
     "RolloutSpec",

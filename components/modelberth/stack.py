@@ -12,7 +12,7 @@ from model_packaging.errors import ModelberthError
 from . import registry
 from .args import ModelDeploymentArgs
 from .errors import SpecificationError, problems_of
-from .model_deployment import ModelDeployment, check_deployment
+from .model_deployment import ModelDeployment, prepare
 from .spec import ModelSpec, StackSpec
 
 NAMESPACE = "modelberth"
@@ -24,16 +24,10 @@ def read_spec() -> StackSpec:
     Raises:
         SpecificationError: with all that is wrong in it, each by file and full key.
     """
-    file = _file()
-    values: dict[str, Any] = {}
-    prefix = f"{NAMESPACE}:"
-    for key, text in CONFIG.get().items():
-        if key.startswith(prefix):
-            values[key.removeprefix(prefix)] = _value(text)
-    try:
-        return StackSpec.model_validate(values)
-    except ValidationError as error:
-        raise SpecificationError(*problems_of(error, StackSpec, f"{file}: {prefix}")) from error
+    spec, problems = _read()
+    if spec is None or problems:
+        raise SpecificationError(*problems)
+    return spec
 
 
 def deploy_stack() -> dict[str, ModelDeployment]:
@@ -42,46 +36,51 @@ def deploy_stack() -> dict[str, ModelDeployment]:
     Raises:
         SpecificationError: anything is wrong with any model; nothing is made then.
     """
-    spec = read_spec()
+    spec, problems = _read()
     arguments: dict[str, ModelDeploymentArgs] = {}
-    problems: list[str] = []
-    for name, model in spec.models.items():
+    candidates = {name: _arguments(spec, model) for name, model in spec.models.items()} if spec else {}
+    for name, args in candidates.items():
         where = f"{_file()}: {NAMESPACE}:models.{name}"
-        fields = {field: getattr(model, field) for field in ModelSpec.model_fields}
-        arguments[name] = ModelDeploymentArgs.model_construct(
-            **fields, platform=spec.platform, image=spec.image, development=spec.development, tags=_tags(spec)
-        )
         try:
-            problems += check_deployment(name, arguments[name], where)
+            parts = prepare(name, args, where)
         except ModelberthError as error:
             problems += [f"{where}: {problem}" for problem in error.problems]
-    if problems:
+        else:
+            problems += parts.problems
+            arguments[name] = parts.args
+    if spec is None or problems:
         raise SpecificationError(*problems)
     if spec.image is None:
-        image = registry.load(spec.platform, "images").provision(f"{pulumi.get_stack()}-image", spec)
-        pulumi.export("image_repository", image)
+        tagged = spec.model_copy(update={"tags": _tags(spec)})
+        repository = registry.load(spec.platform, "images").provision(f"{pulumi.get_stack()}-image", tagged)
+        pulumi.export("image_repository", repository)
     deployments = {name: ModelDeployment(name, args) for name, args in arguments.items()}
     for name, deployment in deployments.items():
-        pulumi.export(name, _summary(deployment, spec))
+        pulumi.export(name, deployment.summary)
     return deployments
 
 
-def _summary(deployment: ModelDeployment, spec: StackSpec) -> dict[str, Any]:
-    endpoint, alarms, retraining = deployment.endpoint, deployment.alarms, deployment.retraining
-    summary: dict[str, Any] = {"bucket": {"url": deployment.bucket.url}}
-    if endpoint is not None:
-        summary["endpoint"] = {
-            "name": endpoint.name,
-            "platform": endpoint.platform,
-            "url": endpoint.url,
-            "package_digest": endpoint.package_digest,
-            "invoke_command": endpoint.invoke_command,
-        }
-    if alarms is not None:
-        summary["alarms"] = {"names": alarms.names, "dashboard_url": alarms.dashboard_url}
-    if retraining is not None:
-        summary["retraining"] = {"schedule_name": retraining.schedule_name, "job_name": retraining.job_name}
-    return summary
+def _read() -> tuple[StackSpec | None, list[str]]:
+    """Return the configuration and what is wrong in it; the models that are whole, if the rest can be judged."""
+    prefix = f"{NAMESPACE}:"
+    values = {key.removeprefix(prefix): _value(text) for key, text in CONFIG.get().items() if key.startswith(prefix)}
+    try:
+        return StackSpec.model_validate(values), []
+    except ValidationError as error:
+        problems = problems_of(error, StackSpec, f"{_file()}: {prefix}")
+        places = [finding["loc"] for finding in error.errors()]
+    if any(len(place) < 2 or place[0] != "models" for place in places):
+        return None, problems
+    broken = {place[1] for place in places}
+    whole = {name: model for name, model in values["models"].items() if name not in broken}
+    return StackSpec.model_validate(values | {"models": whole}), problems
+
+
+def _arguments(spec: StackSpec, model: ModelSpec) -> ModelDeploymentArgs:
+    fields = {field: getattr(model, field) for field in ModelSpec.model_fields}
+    return ModelDeploymentArgs.model_construct(
+        **fields, platform=spec.platform, image=spec.image, development=spec.development, tags=_tags(spec)
+    )
 
 
 def _tags(spec: StackSpec) -> dict[str, str]:

@@ -4,6 +4,7 @@ A threshold is written in the alarm's own quantity: a duration, a share, a count
 come from differs by platform; what they mean does not.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -47,7 +48,7 @@ class AlarmKind:
             return parse_duration(value).total_seconds()
         if self.quantity == "share":
             return parse_ratio(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ValueError("is no number of at least 0")
         return float(value)
 

@@ -5,6 +5,9 @@ which configuration it runs (terraform-provider-aws issue 46663). The calls are 
 settings of the program's default AWS provider.
 """
 
+# boto3 makes its clients' methods at run time, so that there are no types to check.
+# pyright: reportMissingTypeStubs=false
+
 import json
 import os
 import re
@@ -29,7 +32,7 @@ PROPAGATION_TRIES = 5
 def client(service: str, region: str | None) -> Any:
     """Return a boto3 client with the settings of the default AWS provider's configuration."""
     config = pulumi.Config("aws")
-    session = boto3.Session(
+    session: Any = boto3.Session(
         profile_name=config.get("profile") or os.environ.get("AWS_PROFILE"),
         aws_access_key_id=config.get("accessKey"),
         aws_secret_access_key=config.get("secretKey"),
@@ -38,7 +41,7 @@ def client(service: str, region: str | None) -> Any:
     )
     endpoints: list[dict[str, str]] = json.loads(config.get("endpoints") or "[]")
     address = next((entry[service] for entry in endpoints if service in entry), None)
-    return session.client(service, endpoint_url=address)  # pyright: ignore[reportCallIssue, reportArgumentType, reportUnknownMemberType]
+    return session.client(service, endpoint_url=address)
 
 
 def verify(endpoint: str, config_name: str, region: str | None, alarms: list[str], urn: str) -> None:

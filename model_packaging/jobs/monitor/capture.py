@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from model_packaging.errors import StorageError
 from model_packaging.storage import explained, filesystem
 
 MAX_LINE_BYTES = 128 * 1024 * 1024
@@ -115,8 +114,6 @@ def _listed(fs: Any, folder: str, address: str) -> list[dict[str, Any]]:
     absent but out of sight."""
     try:
         return fs.ls(folder, detail=True)
-    except NotADirectoryError:
-        raise StorageError(f"cannot list {address}: it is a file, not a folder") from None
     except FileNotFoundError:
         bucket = folder.partition("/")[0]
         if bucket:  # a path of a disk or of memory begins with a slash

@@ -55,13 +55,25 @@ def _model(estimator: Any) -> Any:
     return make_pipeline(columns, estimator)
 
 
-@pytest.fixture(scope="session")
-def churn(tmp_path_factory: pytest.TempPathFactory) -> Package:
+def _left() -> tuple[pd.DataFrame, np.ndarray]:
     frame = customers(2000)
     odds = 1.5 - frame["tenure"] / 18 + frame["charge"].fillna(60) / 90 - (frame["plan"] == "pro")
-    left = np.random.default_rng(1).random(2000) < 1 / (1 + np.exp(-odds))
-    model = _model(LogisticRegression(max_iter=1000)).fit(frame, left)
+    return frame, np.random.default_rng(1).random(2000) < 1 / (1 + np.exp(-odds))
+
+
+@pytest.fixture(scope="session")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    frame, left = _left()
+    model = _model(LogisticRegression(max_iter=1000)).fit(frame, np.where(left, "leaves", "stays"))
     return pack(model, name="churn", inputs=frame, output=tmp_path_factory.mktemp("packages") / "churn")
+
+
+@pytest.fixture(scope="session")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The same with true and false for labels."""
+    frame, left = _left()
+    model = _model(LogisticRegression(max_iter=1000)).fit(frame, left)
+    return pack(model, name="left", inputs=frame, output=tmp_path_factory.mktemp("packages") / "left")
 
 
 @pytest.fixture(scope="session")

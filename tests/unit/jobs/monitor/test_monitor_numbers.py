@@ -187,7 +187,7 @@ def test_predictions_drift_with_labels_and_probabilities(case: Case) -> None:
     frame["tenure"] = 71  # those who stay
     case.serve(rows_of(frame))
     report = case.run()
-    assert set(report["predictions"]) == {"label", "probability:false", "probability:true"}
+    assert set(report["predictions"]) == {"label", "probability:leaves", "probability:stays"}
     assert report["metrics"]["drift.prediction_psi"] == max(one["psi"] for one in report["predictions"].values()) > 0.25
     assert report["predictions"]["label"]["psi"] > 0.25
     assert "the predictions moved" in report["verdict"]["sentence"]

@@ -7,15 +7,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from model_packaging.jobs.monitor.summaries import MISSING, OTHER
+
 TRAINING, TRAFFIC = "#a9b4c2", "#1f5fa8"
 _GAP = 0.24
 
 
 def bars(bins: Sequence[Mapping[str, Any]], name: str, *, large: bool = False) -> Markup:
     """Shares in training (grey) and in traffic (blue). A bin's numbers show when it is pointed at; a large
-    chart bears the bins' labels too. The bin of missing values is left out where there are none."""
-    shown = [one for one in bins if one["label"] != "missing" or one["training"] or one["traffic"]]
-    width, height, foot = (520, 150, 62) if large else (230, 52, 0)
+    chart bears the bins' labels too. The bins of missing and of other values are left out where there are none."""
+    shown = [one for one in bins if one["label"] not in (MISSING, OTHER) or one["training"] or one["traffic"]]
+    width, height, foot, margin = (520, 150, 92, 54) if large else (230, 52, 0, 0)
     slot = width / len(shown)
     bar = slot * (1 - _GAP) / 2
     top = max((max(one["training"], one["traffic"]) for one in shown), default=0.0) or 1.0
@@ -42,12 +44,14 @@ def bars(bins: Sequence[Mapping[str, Any]], name: str, *, large: bool = False) -
         if large:
             label = one["label"] if len(one["label"]) <= 18 else one["label"][:17] + "…"
             at = f"{left + bar:.1f},{height + 12}"
-            turned = Markup(' text-anchor="end" transform="rotate(-35 {})"').format(at)
+            turned = Markup(' text-anchor="end" transform="rotate(-40 {})"').format(at)
             how = turned if len(shown) > 4 else Markup(' text-anchor="middle"')
             x, y = at.split(",")
             parts.append(Markup('<text x="{}" y="{}"{}>{}</text>').format(x, y, how, label))
         parts.append(Markup("</g>"))
     return Markup(
-        '<svg viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}: training and traffic">'
+        '<svg viewBox="{} 0 {} {}" width="{}" role="img" aria-label="{}: training and traffic">'
         '<line x1="0" x2="{}" y1="{}" y2="{}" stroke="#5f6b7a" stroke-width="0.8"/>{}</svg>'
-    ).format(width, height + foot, width, name, width, height, height, Markup("").join(parts))
+    ).format(
+        -margin, width + margin, height + foot, width + margin, name, width, height, height, Markup("").join(parts)
+    )

@@ -90,7 +90,7 @@ def verdict(document: Mapping[str, Any]) -> dict[str, str]:
         inputs = f"{len(drifted)} of {_counted(len(document['features']), 'input')} drifted"
         text = f"{inputs}, {drifted[0][1]} the most (PSI {psi:.3g})"
     else:
-        text = f"no input of {_counted(rows, 'row')} drifted (highest PSI {psi:.3g})"
+        text = f"no input drifted in {_counted(rows, 'row')} (highest PSI {psi:.3g})"
     predicted = metrics.get("drift.prediction_psi")
     if predicted is not None:
         moved = "moved" if predicted >= MODERATE else "did not move"

@@ -18,6 +18,9 @@ MOST_CATEGORIES = 10
 """Categories with a bin of their own, the most frequent ones of training; the others share one. That is as
 many bins as the deciles of a number, so that one minimum of rows does for both."""
 
+MISSING, OTHER = "missing", "other values"
+"""The labels of the bins that are no values."""
+
 
 @dataclass(frozen=True)
 class Bin:
@@ -81,7 +84,7 @@ class Column:
         """The values' bins and one for missing ones, each as a share of all rows."""
         rows, present = self.rows or 1, 1 - self.missing_in_training
         values = [Bin(label, share * present, count / rows) for label, share, count in self._binning.bins()]
-        return [*values, Bin("missing", self.missing_in_training, self._missing / rows)]
+        return [*values, Bin(MISSING, self.missing_in_training, self._missing / rows)]
 
     def drift(self, minimum_rows: int) -> tuple[float, float] | None:
         """PSI and Jensen–Shannon distance; None below the minimum of rows."""
@@ -154,7 +157,7 @@ class Categorical:
 
     def bins(self) -> list[tuple[str, float, int]]:
         own = [(key, share, self._counts[key]) for key, share in self._own.items()]
-        return [*own, ("other", self._other, self._others)]
+        return [*own, (OTHER, self._other, self._others)]
 
 
 def column(where: str, baseline: Mapping[str, Any], categories: Sequence[Any] | None = None) -> Column:

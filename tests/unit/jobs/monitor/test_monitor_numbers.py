@@ -77,7 +77,11 @@ def test_rare_categories_share_a_bin() -> None:
     found = column("features.city", summary)
     for value in ("c00", "c15", "never seen"):
         found.add(value)
-    assert [one.label for one in found.bins()] == [*(f"c{number:02d}" for number in range(10)), "other", "missing"]
+    assert [one.label for one in found.bins()] == [
+        *(f"c{number:02d}" for number in range(10)),
+        "other values",
+        "missing",
+    ]
     assert found.bins()[-2].training == pytest.approx(0.5)
     assert found.bins()[-2].traffic == pytest.approx(2 / 3)
     # Beyond its most frequent ones the baseline does not know what training held; the signature may.
@@ -122,7 +126,7 @@ def test_fresh_data_of_the_same_kind_is_stable(case: Case) -> None:
     case.serve(rows_of(customers(1000, seed=8)))
     report = case.run()
     assert 0 < report["metrics"]["drift.psi"] < 0.1
-    assert report["verdict"]["sentence"].startswith("Stable: no input of 1,000 rows drifted")
+    assert report["verdict"]["sentence"].startswith("Stable: no input drifted in 1,000 rows")
 
 
 def _spoil(frame: Any, trouble: str) -> Any:

@@ -178,18 +178,22 @@ def test_a_line_without_end_does_not_fill_the_memory(case: Case, monkeypatch: py
     assert report["rows"] == 1
 
 
+_GOOD = {"tenure": 1, "charge": 1, "plan": "pro", "paperless": True}
+_SHORT = {"tenure": 1, "charge": 1, "plan": "pro"}
+
+
 @pytest.mark.parametrize(
     ("row", "violation", "values", "missing"),
     [
-        ({"tenure": "x", "charge": 1, "plan": "pro", "paperless": True}, 'field "tenure": "x" is not an int', ["tenure"], []),
-        ({"tenure": 1.5, "charge": "1", "plan": "pro", "paperless": 1}, 'is not an int', ["tenure", "charge", "paperless"], []),
-        ({"tenure": 1, "charge": 1, "plan": "pro"}, 'column "paperless" is missing', [], ["paperless"]),
-        ({"tenure": 1, "charge": 1, "plan": 4, "paperles": True}, 'column "paperless" is missing', ["plan"], ["paperless"]),
+        ({**_GOOD, "tenure": "x"}, 'field "tenure": "x" is not an integer', ["tenure"], []),
+        ({**_GOOD, "tenure": 1.5, "charge": "1"}, "1.5 is not an integer", ["tenure", "charge"], []),
+        (_SHORT, 'column "paperless" is missing', [], ["paperless"]),
+        ({**_SHORT, "plan": 4, "paperles": True}, 'column "paperless" is missing', ["plan"], ["paperless"]),
         ([1, 2, "pro", "yes"], 'field "paperless": "yes" is not true or false', ["paperless"], []),
         ([1, 2, "pro"], "has 3 values: it must have 4", None, []),
         ("1,2,pro,true", "a row is an object by column name", None, []),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_does_not_fit_is_counted_and_the_rest_of_it_read(
     case: Case, row: Any, violation: str, values: list[str] | None, missing: list[str]
 ) -> None:

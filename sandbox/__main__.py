@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,12 +25,10 @@ def up(name: str) -> None:
     if stack.emulator_url is None:
         _check_account(stack, official=engine.installed)
     examples.ensure_packages(stack)
-    lost = _start_emulator(stack)
     driven = Stack(name, environment)
     driven.ensure()
-    driven.up(refresh=lost)
-    if stack.emulator_url:
-        _remember(stack)
+    _ensure_emulator(stack, driven)
+    driven.up()
     os.environ.update(environment)
     print("\n" + report.table(stack, json.loads(driven.outputs())), flush=True)
 
@@ -39,8 +38,8 @@ def down(name: str) -> None:
     stack = read(name)
     driven = Stack(name, _environment(stack, ensure_tools()))
     if driven.exists():
-        lost = _start_emulator(stack)
-        driven.destroy(refresh=lost)
+        _ensure_emulator(stack, driven)
+        driven.destroy()
         _memory(stack).unlink(missing_ok=True)
     if stack.emulator_url and emulator.stop(stack.emulator_url):
         print("The sandbox has stopped.", flush=True)
@@ -96,22 +95,20 @@ def _check_account(stack: StackFile, *, official: bool) -> None:
         raise ModelberthError(*problems)
 
 
-def _start_emulator(stack: StackFile) -> bool:
-    """Start the emulator if the stack needs one; tells whether what was deployed into an earlier one is gone."""
+def _ensure_emulator(stack: StackFile, driven: Stack) -> None:
+    """Start the emulator if the stack needs one, and let the engine see when an earlier one took all with it."""
     if stack.emulator_url is None:
-        return False
-    known = _memory(stack)
+        return
     instance = emulator.ensure(stack.emulator_url)
-    return known.is_file() and known.read_text() != instance
+    memory = _memory(stack)
+    if memory.is_file() and memory.read_text() != instance:
+        print("The sandbox was started anew and is empty; the engine's record is refreshed first.", flush=True)
+        driven.refresh()
+    memory.write_text(instance)
 
 
-def _remember(stack: StackFile) -> None:
-    assert stack.emulator_url is not None
-    running = emulator.health(stack.emulator_url) or {}
-    _memory(stack).write_text(str(running.get("instance_id", "")))
-
-
-def _memory(stack: StackFile):
+def _memory(stack: StackFile) -> Path:
+    """The file that holds the identity of the emulator that a stack was deployed into."""
     return settings.HOME / f"emulator-of-{stack.name}"
 
 

@@ -30,11 +30,12 @@ def ensure_tools(bin_folder: Path = BIN) -> Engine:
 
 
 class Stack:
-    """One stack of this project, driven by the engine's command line."""
+    """One stack of a project, this one unless said otherwise, driven by the engine's command line."""
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], project: Path = ROOT) -> None:
         self.name = name
         self._environment = dict(environment)
+        self._project = project
 
     def exists(self) -> bool:
         """Whether the backend has the stack."""
@@ -45,17 +46,17 @@ class Stack:
         if not self.exists():
             self.do("stack", "init", quiet=True)
 
-    def up(self, *, refresh: bool) -> None:
-        """Bring the stack to what its configuration says; its output goes to the user.
+    def up(self) -> None:
+        """Bring the stack to what its configuration says; its output goes to the user."""
+        self.do("up", "--yes", "--skip-preview", "--suppress-outputs")
 
-        Args:
-            refresh: Whether the world is read first, because what the engine remembers may be gone.
-        """
-        self.do("up", "--yes", "--skip-preview", "--suppress-outputs", *(["--refresh"] if refresh else []))
+    def refresh(self) -> None:
+        """Read the world again, because what the engine remembers may be gone."""
+        self.do("refresh", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", quiet=True)
 
-    def destroy(self, *, refresh: bool) -> None:
+    def destroy(self) -> None:
         """Delete everything, and the stack's record with it."""
-        self.do("destroy", "--yes", "--skip-preview", "--suppress-outputs", *(["--refresh"] if refresh else []))
+        self.do("destroy", "--yes", "--skip-preview", "--suppress-outputs")
         self.do("stack", "rm", "--yes", "--preserve-config", quiet=True)
 
     def outputs(self) -> str:
@@ -70,7 +71,7 @@ class Stack:
         """
         done = self._run(*arguments, quiet=quiet)
         if done.returncode != 0:
-            said = (done.stderr or done.stdout or "").strip() if quiet else ""
+            said = f"{done.stdout}{done.stderr}".strip() if quiet else ""
             raise ModelberthError(said or f"pulumi {arguments[0]} failed on the stack {self.name}; see above")
         return done.stdout or ""
 
@@ -81,7 +82,7 @@ class Stack:
         executable = shutil.which("pulumi", path=self._environment["PATH"]) or "pulumi"
         return subprocess.run(
             [executable, *command[1:]],
-            cwd=ROOT,
+            cwd=self._project,
             env=self._environment,
             text=True,
             check=False,

@@ -192,7 +192,11 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 reason = f"creating {request.urn}: {failed}"
                 state = self._state_or(call, rules, failed.identifier, values)
                 return _init_failed(context, failed.identifier, state, reason)
-            state = self._read_back(call, rules, identifier, values)
+            try:
+                state = self._read_back(call, rules, identifier, values)
+            except CloudError as error:
+                # It was made: a state that does not know of it would leave it behind.
+                return _init_failed(context, identifier, self._merge(rules, values, {}, call), str(error))
             return provider_pb2.CreateResponse(id=identifier, properties=encode(state))
 
         return _answer(context, work)

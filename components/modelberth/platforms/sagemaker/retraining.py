@@ -18,7 +18,7 @@ from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec, Spec
 from . import eventbridge, pipelines, policies, recurring
 from .machines import smallest
-from .packages import package_prefix
+from .packages import object_tags, package_prefix
 from .policies import Statement
 
 _MOST_FILES = 1000
@@ -79,10 +79,10 @@ def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
 
 def _check_files(args: RetrainingScheduleArgs, where: str) -> list[str]:
     problems: list[str] = []
-    for key, path in (("source", args.source), ("data", args.data)):
+    for key, path, without in (("source", args.source, args.data), ("data", args.data, None)):
         if path is None:
             continue
-        count = len(list(_files(path)))
+        count = len(list(_files(path, without)))
         if not count:
             problems.append(f"{where}.{key}: {str(path)!r} holds no file (hidden ones and caches are left out)")
         elif count > _MOST_FILES:
@@ -102,7 +102,9 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
     options = Options.model_validate(args.options.get(args.platform, {}))
     place = recurring.here(component)
     bucket = recurring.bucket_name(args.bucket)
-    source = _upload(component, f"{name}-source", args, bucket, uploaded(f"sources/{args.model}", args.source))
+    source = _upload(
+        component, f"{name}-source", args, bucket, uploaded(f"sources/{args.model}", args.source, args.data)
+    )
     data = _upload(component, f"{name}-data", args, bucket, uploaded(f"data/{args.model}", args.data))
     champion = package_prefix(args.champion) if isinstance(args.champion, Package) else None
     job = recurring.job_role(
@@ -164,12 +166,12 @@ def train_and_publish(bucket_arn: str, model: str, champion: str | None) -> list
     ]
 
 
-def uploaded(prefix: str, path: Path | None) -> Upload:
+def uploaded(prefix: str, path: Path | None, without: Path | None = None) -> Upload:
     """Return which files of a folder, or which single file, go where, under a prefix made of their content.
 
-    Hidden files and caches are left out. Without a path the folder holds nothing.
+    Hidden files, caches and what lies below `without` are left out. Without a path the folder holds nothing.
     """
-    files = dict(_files(path)) if path is not None else {}
+    files = dict(_files(path, without)) if path is not None else {}
     digest = hashlib.sha256()
     for key in sorted(files):
         digest.update(hashlib.sha256(key.encode()).digest())
@@ -178,12 +180,14 @@ def uploaded(prefix: str, path: Path | None) -> Upload:
     return Upload(f"{prefix}/{digest.hexdigest()}/", files)
 
 
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
+def _files(path: Path, without: Path | None = None) -> Iterator[tuple[str, Path]]:
     if path.is_file():
         yield path.name, path
         return
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)
+        if without is not None and without != path and (file == without or without in file.parents):
+            continue
         if file.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in relative.parts):
             yield relative.as_posix(), file
 
@@ -205,8 +209,9 @@ def _upload(
             bucket=bucket,
             key=upload.prefix + key,
             source=asset,
-            # S3 takes ten tags for an object.
-            tags=args.tags if len(args.tags) <= 10 else None,
+            server_side_encryption="aws:kms" if args.encryption_key is not None else None,
+            kms_key_id=args.encryption_key,
+            tags=object_tags(args.tags),
             # What a run was made of stays when the next version comes, so that the run can be repeated. The bucket of
             # a development stack is emptied when it goes.
             opts=pulumi.ResourceOptions(parent=component, retain_on_delete=True),

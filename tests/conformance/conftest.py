@@ -1,0 +1,53 @@
+"""One live stack per platform, which the tests of a file change in order."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from modelberth.registry import PLATFORMS
+
+from tests.conformance.world import World, train, world_class
+
+T = TypeVar("T")
+
+
+def wait_for(probe: Callable[[], T], seconds: float, what: str) -> T:
+    """Poll until the probe gives something true; fails by saying what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages that the tests deploy, trained once."""
+    folder = tmp_path_factory.mktemp("packages")
+    train(folder)
+    return folder
+
+
+@pytest.fixture(scope="session", params=sorted(PLATFORMS))
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[World]:
+    """A platform with the suite's stack deployed on it."""
+    found = world_class(request.param)(tmp_path_factory.mktemp(request.param) / "project", packages)
+    found.start()
+    try:
+        found.prepare()
+        found.configure("good")
+        found.before = found.everything()
+        found.stack.ensure()
+        found.up()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def outputs(world: World) -> dict[str, Any]:
+    """What the stack exports of the suite's model."""
+    return json.loads(world.stack.outputs())["tumours"]

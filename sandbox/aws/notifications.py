@@ -163,7 +163,7 @@ class Notifications:
             for target in topics:
                 self.publish(target["Arn"], "", target.get("Input") or json.dumps(_transformed(target, event)))
             for target in pipelines:
-                self.emulator.schedules.start_target(rule.region_name, target, rule.arn)
+                self.emulator.schedules.start_target(rule.region_name, target, rule.arn, event)
             if others:
                 delegate = copy.copy(rule)
                 delegate.targets = others

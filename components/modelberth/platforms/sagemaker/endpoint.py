@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pulumi
 import pulumi_aws as aws
@@ -180,14 +181,14 @@ async def _verify(known: list[object]) -> str:
 
 
 def _hooks() -> pulumi.ResourceHookBinding:
-    # One hook serves every endpoint: the engine takes each name once.
-    global _error_hook
-    if _error_hook is None:
-        _error_hook = pulumi.ErrorHook("modelberth-sagemaker-explain", live.explain_or_retry)
-    return pulumi.ResourceHookBinding(on_error=[_error_hook])
+    # One hook serves every endpoint of a run: the engine takes each name once. A process may see several runs.
+    run = pulumi.runtime.get_root_resource()
+    if run not in _error_hooks:
+        _error_hooks[run] = pulumi.ErrorHook("modelberth-sagemaker-explain", live.explain_or_retry)
+    return pulumi.ResourceHookBinding(on_error=[_error_hooks[run]])
 
 
-_error_hook: pulumi.ErrorHook | None = None
+_error_hooks: WeakKeyDictionary[pulumi.Resource | None, pulumi.ErrorHook] = WeakKeyDictionary()
 
 
 def _packages(args: ModelEndpointArgs) -> dict[str, Package]:
@@ -228,7 +229,7 @@ def _model(
     args: ModelEndpointArgs,
     component: pulumi.ComponentResource,
 ) -> aws.sagemaker.Model:
-    files = upload(f"{name}-package", package, bucket, args.encryption_key, component)
+    files = upload(f"{name}-package", package, bucket, args, component)
     prefix = package_prefix(package)
     return aws.sagemaker.Model(
         f"{name}-model",
@@ -340,6 +341,7 @@ def _scaling(
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             min_capacity=args.scale.min,
             max_capacity=args.scale.max or args.scale.min,
+            tags=args.tags,
             opts=child,
         )
         aws.appautoscaling.Policy(

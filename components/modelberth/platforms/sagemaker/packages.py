@@ -5,17 +5,24 @@ import pulumi_aws as aws
 
 from model_packaging.package import Package
 
+from ...args import CommonArgs
+
 
 def package_prefix(package: Package) -> str:
     """Return the key below which a package's files are kept, ending in a slash."""
     return f"packages/{package.name}/{package.digest.removeprefix('sha256:')}/"
 
 
+def object_tags(tags: dict[str, str]) -> dict[str, str] | None:
+    """Return the tags that an object bears: all or, as S3 takes ten at most, none."""
+    return tags if len(tags) <= 10 else None
+
+
 def upload(
     name: str,
     package: Package,
     bucket: pulumi.Output[str],
-    encryption_key: pulumi.Input[str] | None,
+    args: CommonArgs,
     component: pulumi.ComponentResource,
 ) -> list[aws.s3.BucketObjectv2]:
     """Put a package's files into the bucket, the manifest last: who sees it sees a whole package.
@@ -25,12 +32,13 @@ def upload(
 
     def put(path: str, after: list[aws.s3.BucketObjectv2]) -> aws.s3.BucketObjectv2:
         return aws.s3.BucketObjectv2(
-            f"{name}-{path.replace('/', '-')}",
+            f"{name}-{path}",
             bucket=bucket,
             key=package_prefix(package) + path,
             source=pulumi.FileAsset(str((package.path / path).resolve())),
-            server_side_encryption="aws:kms" if encryption_key is not None else None,
-            kms_key_id=encryption_key,
+            server_side_encryption="aws:kms" if args.encryption_key is not None else None,
+            kms_key_id=args.encryption_key,
+            tags=object_tags(args.tags),
             opts=pulumi.ResourceOptions(parent=component, depends_on=after, retain_on_delete=True),
         )
 

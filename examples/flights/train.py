@@ -9,6 +9,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
+from threadpoolctl import threadpool_limits
 
 from model_packaging import data_version, pack, validate
 
@@ -38,8 +39,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder to put the package into")
     parser.add_argument("--name", default="flights")
     parser.add_argument("--parameters", type=json.loads, default={}, help="of the booster, as JSON")
-    options = parser.parse_args()
+    # One thread: the booster keeps the number that it was fitted with, and the digest shall not depend on the machine.
+    with threadpool_limits(1):
+        train_and_pack(parser.parse_args())
 
+
+def train_and_pack(options: argparse.Namespace) -> None:
     files = sorted(options.data.glob("*.csv.gz"))
     flights = pd.concat([pd.read_csv(file) for file in files]).sort_values("time", kind="stable")
     train, holdout = flights[flights["time"] < HOLDOUT_FROM], flights[flights["time"] >= HOLDOUT_FROM]

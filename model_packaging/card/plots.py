@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from .summary import headline, ranked, value_of
+
 BLUE, GREY, LIGHT = "#1f5fa8", "#5f6b7a", "#d7dee8"
 
 _STYLE: dict[Any, Any] = {
@@ -163,17 +165,17 @@ def _draw_importance(axes: Any, data: Any) -> None:
 
 
 def _segment_values(segments: Any, validation: dict[str, Any]) -> Any:
-    """The first metric of the list that the segments have."""
-    for metric in ("roc_auc", "f1", "f1_macro", "accuracy", "root_mean_squared_error"):
-        values = {name: entry["metrics"][metric] for name, entry in segments.items() if metric in entry["metrics"]}
-        if values:
-            overall = (validation["metrics"].get(metric) or {}).get("value")
-            return {"metric": metric, "values": values, "overall": overall}
-    return None
+    """The headline metric of the weakest twenty segments, the weakest first."""
+    metric = headline(validation["metrics"])
+    names = [] if metric is None else ranked(segments, metric)[:20]
+    if metric is None or not names:
+        return None
+    values = {name: segments[name]["metrics"][metric] for name in names}
+    return {"metric": metric, "values": values, "overall": value_of(validation["metrics"], metric)}
 
 
 def _draw_segments(axes: Any, data: Any) -> None:
-    names = sorted(data["values"], key=lambda name: (data["values"][name], name))[-20:]
+    names = list(data["values"])[::-1]  # the weakest on top
     axes.plot([data["values"][name] for name in names], range(len(names)), "o", color=BLUE, markersize=5)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.6, len(names) - 0.4)

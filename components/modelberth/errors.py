@@ -60,7 +60,7 @@ def _sentences(finding: Any, model: type[BaseModel], where: str) -> list[str]:
             side = "at least" if finding["type"] == "greater_than_equal" else "at most"
             if not finding["type"].endswith("_equal"):
                 side = finding["type"].replace("_", " ")
-            return [f"{key}: {value!r} is out of range: must be {side} {bound}"]
+            return [f"{key}: {value!r} is out of range: must be {side} {bound:g}"]
         case "dict_type" | "model_type" | "model_attributes_type":
             return [f"{key}: {_shown(value)}must be a map of keys to values"]
         case _:

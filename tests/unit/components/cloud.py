@@ -105,12 +105,13 @@ class Engine(MockMonitor):
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a program made: `result` is what it returned."""
+    """What a program made: `result` is what it returned, `exports` the outputs of the stack."""
 
     made: list[Made]
     outputs: dict[str, dict[str, Any]]
     calls: list[MockCallArgs]
     result: Any
+    exports: dict[str, Any]
 
     def of(self, token: str) -> list[Made]:
         """All resources of a type, such as `sagemaker/endpoint:Endpoint`, in the order of their names."""
@@ -152,6 +153,7 @@ def deploy(
         if made is not None:
             engine.made = made
         result: list[Any] = []
+        exports: dict[str, Any] = {}
 
         async def main() -> None:
             set_mocks(aws, project="shop", stack=stack, preview=preview, monitor=engine)
@@ -162,6 +164,8 @@ def deploy(
                 returned = program()
                 output = isinstance(returned, pulumi.Output)
                 result.append(await returned.future() if output else returned)  # pyright: ignore
+                root: Any = pulumi.runtime.get_root_resource()
+                exports.update(await pulumi.Output.from_input(root.outputs).future() or {})
 
             await run_pulumi_func(resolved)
 
@@ -172,6 +176,6 @@ def deploy(
         finally:
             asyncio.set_event_loop(None)
             loop.close()
-        return Deployed(engine.made, engine.outputs, aws.calls, result[0])
+        return Deployed(engine.made, engine.outputs, aws.calls, result[0], exports)
 
     return contextvars.copy_context().run(run)

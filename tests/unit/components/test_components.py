@@ -32,6 +32,7 @@ RULES: dict[str, Any] = {
 }
 
 Make = Callable[..., pulumi.ComponentResource]
+Standard = Callable[[type[pulumi.ComponentResource]], Deployed]
 
 
 class Makers:
@@ -75,6 +76,21 @@ def makers(original: Package, source: Path) -> Makers:
     return Makers(original, source)
 
 
+STANDARD: dict[type[pulumi.ComponentResource], Deployed] = {}
+
+
+@pytest.fixture
+def standard(makers: Makers) -> Standard:
+    """What each component makes with its standard arguments, made once."""
+
+    def made(kind: type[pulumi.ComponentResource]) -> Deployed:
+        if kind not in STANDARD:
+            STANDARD[kind] = deploy(lambda: makers[kind]("churn"))
+        return STANDARD[kind]
+
+    return made
+
+
 def ancestors(one: Made, deployed: Deployed) -> list[Made]:
     by_urn = {made.urn: made for made in deployed.made}
     found: list[Made] = []
@@ -90,8 +106,8 @@ def class_of(one: Made) -> Any:
 
 
 @each
-def test_everything_is_below_the_component_and_named_after_it(kind: Any, makers: Makers) -> None:
-    deployed = deploy(lambda: makers[kind]("churn"))
+def test_everything_is_below_the_component_and_named_after_it(kind: Any, standard: Standard) -> None:
+    deployed = standard(kind)
     top = deployed.made[0]
     assert (top.type, top.name) == (f"modelberth:index:{kind.__name__}", "churn")
     assert deployed.children
@@ -102,8 +118,8 @@ def test_everything_is_below_the_component_and_named_after_it(kind: Any, makers:
 
 
 @each
-def test_tags_are_on_all_that_bears_them(kind: Any, makers: Makers) -> None:
-    deployed = deploy(lambda: makers[kind]("churn"))
+def test_tags_are_on_all_that_bears_them(kind: Any, standard: Standard) -> None:
+    deployed = standard(kind)
     bearing = [one for one in deployed.children if "tags" in inspect.signature(class_of(one)._internal_init).parameters]
     assert bearing
     assert {one.name: one.inputs.get("tags") for one in bearing} == {one.name: TAGS for one in bearing}
@@ -138,10 +154,10 @@ def test_it_works_inside_another_component(kind: Any, makers: Makers) -> None:
 
 
 @each
-def test_two_in_one_stack_share_no_name(kind: Any, makers: Makers) -> None:
+def test_two_in_one_stack_share_no_name(kind: Any, makers: Makers, standard: Standard) -> None:
     """That no URN is there twice is seen by the mocks; this is about what the cloud calls things."""
     both = deploy(lambda: [makers[kind]("churn"), makers[kind]("fraud")])
-    alone = deploy(lambda: makers[kind]("churn"))
+    alone = standard(kind)
     assert len(both.children) == 2 * len(alone.children)
     named = [
         (one.type, one.inputs[key])
@@ -200,14 +216,14 @@ def test_only_a_bucket_is_protected_and_not_in_development(kind: Any, developmen
 @each
 def test_unknown_arguments_are_refused_before_anything_is_made(kind: Any, makers: Makers) -> None:
     made: list[Made] = []
-    with pytest.raises(SpecificationError, match=r"^churn\.tag: unknown (key \(did you mean tags\?\); allowed|alarm; the)"):
+    with pytest.raises(SpecificationError, match=r"^churn\.tag: unknown (key \(did you mean tags\?\)|alarm)"):
         deploy(lambda: makers[kind]("churn", tag={}), made=made)
     assert made == []
 
 
 @each
-def test_outputs_are_registered(kind: Any, makers: Makers) -> None:
-    deployed = deploy(lambda: makers[kind]("churn"))
+def test_outputs_are_registered(kind: Any, standard: Standard) -> None:
+    deployed = standard(kind)
     outputs = deployed.outputs[deployed.made[0].urn]
     assert (
         set(outputs)
@@ -221,8 +237,8 @@ def test_outputs_are_registered(kind: Any, makers: Makers) -> None:
     )
 
 
-def test_the_outputs_of_a_deployment(makers: Makers, original: Package) -> None:
-    deployed = deploy(lambda: makers[ModelDeployment]("churn"))
+def test_the_outputs_of_a_deployment(standard: Standard, original: Package) -> None:
+    deployed = standard(ModelDeployment)
     outputs = deployed.outputs[deployed.made[0].urn]
     name = "shop-dev-churn-endpoint"
     assert outputs["bucket"] == {"url": "s3://churn-bucket-1a2b3c4"}
@@ -244,15 +260,12 @@ def test_the_outputs_of_a_deployment(makers: Makers, original: Package) -> None:
     }
 
 
-def test_arguments_may_be_objects(makers: Makers) -> None:
+def test_arguments_may_be_objects(makers: Makers, standard: Standard) -> None:
     args = ModelDeploymentArgs.model_validate(makers.arguments[ModelDeployment])
-    objects, dictionaries = (
-        deploy(lambda: ModelDeployment("churn", args)),
-        deploy(lambda: makers[ModelDeployment]("churn")),
-    )
-    assert [(one.urn, one.inputs.keys()) for one in sorted(objects.made, key=lambda one: one.urn)] == [
-        (one.urn, one.inputs.keys()) for one in sorted(dictionaries.made, key=lambda one: one.urn)
-    ]
+    objects = {one.urn: one for one in deploy(lambda: ModelDeployment("churn", args)).made}
+    dictionaries = {one.urn: one for one in standard(ModelDeployment).made}
+    assert objects.keys() == dictionaries.keys()
+    assert all(one.inputs.keys() == dictionaries[urn].inputs.keys() for urn, one in objects.items())
 
 
 def test_without_an_image_only_the_bucket_comes_up(makers: Makers) -> None:
@@ -298,8 +311,8 @@ def test_the_customers_key_encrypts_everything(makers: Makers) -> None:
     assert using == {one.name for one in deployed.of("iam/rolePolicy:RolePolicy")}
 
 
-def test_without_a_customers_key_the_platforms_own_is_used(makers: Makers) -> None:
-    deployed = deploy(lambda: makers[ModelDeployment]("churn"))
+def test_without_a_customers_key_the_platforms_own_is_used(standard: Standard) -> None:
+    deployed = standard(ModelDeployment)
     assert "kms" not in str([one.inputs for one in deployed.children]).lower()
     default = deployed.one("s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration")
     assert default.inputs["rules"][0]["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "AES256"}
@@ -315,8 +328,8 @@ def test_a_wrong_key_is_told_once_and_where_it_is_written(makers: Makers) -> Non
     ]
 
 
-def test_a_bucket_is_private_encrypted_and_versioned_before_its_address_is_known(makers: Makers) -> None:
-    deployed = deploy(lambda: makers[ArtifactBucket]("churn"))
+def test_a_bucket_is_private_encrypted_and_versioned_before_its_address_is_known(standard: Standard) -> None:
+    deployed = standard(ArtifactBucket)
     private = deployed.one("s3/bucketPublicAccessBlock:BucketPublicAccessBlock").inputs
     assert {key: value for key, value in private.items() if key != "bucket"} == {
         "blockPublicAcls": True,

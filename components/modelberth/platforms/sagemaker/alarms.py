@@ -20,7 +20,7 @@ from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import PRIMARY, AlarmRule, ComputeSpec, Spec
 from ...vocabulary import ALARMS, AlarmKind
-from . import machines, pipelines, policies, recurring
+from . import eventbridge, machines, pipelines, policies, recurring
 from .dashboards import body, console_url
 from .endpoint import machine_of
 from .packages import package_prefix
@@ -38,6 +38,10 @@ class Options(Spec):
 
     processors: int | None = Field(default=None, ge=1)
     """The processors of one replica, for cpu_utilization on a machine that is not in our table."""
+
+
+class MonitorOptions(Spec):
+    """`alarms.monitor.sagemaker`: nothing beyond the neutral specification."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,14 @@ def check(args: MonitoringAlarmsArgs, where: str) -> list[str]:
                 f"{where}.cpu_utilization: how many processors {machine} has is not known here, and CloudWatch counts "
                 f"100% for each: set alarms.{args.platform}.processors"
             )
+    try:
+        eventbridge.schedule_expression(args.monitor.schedule)
+    except ValueError as error:
+        problems.append(f"{where}.monitor.schedule: {error}")
+    try:
+        MonitorOptions.model_validate(args.monitor.options.get(args.platform, {}))
+    except ValidationError as error:
+        problems += problems_of(error, MonitorOptions, f"{where}.monitor.{args.platform}")
     for name, rule in args.rules.items():
         if rule.period * rule.periods > _MOST_DAYS or (
             rule.period * rule.periods > timedelta(days=1) and rule.period < timedelta(hours=1)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any, NoReturn, cast
 
+from model_packaging.formats.predictor import class_key
 from model_packaging.serving.problems import RequestProblem, quoted
 
 CSV = "text/csv"
@@ -221,7 +222,7 @@ def _encode_json_lines(predictions: Sequence[Any], classes: Sequence[Any]) -> by
 def _encode_csv(predictions: Sequence[Any], classes: Sequence[Any]) -> bytes:
     output = io.StringIO(newline="")
     writer = csv.writer(output, lineterminator="\n")
-    writer.writerows(_cells(predictions, [str(label) for label in classes]))
+    writer.writerows(_cells(predictions, [class_key(label) for label in classes]))
     return output.getvalue().encode()
 
 
@@ -233,7 +234,7 @@ def _cells(predictions: Sequence[Any], classes: Sequence[str]) -> Iterator[list[
         record = cast("dict[str, Any]", prediction)
         probabilities = cast("dict[str, float]", record.get("probabilities", {}))
         chances = [_finite(probabilities[name]) for name in classes] if probabilities else []
-        yield [record["label"], *chances]
+        yield [class_key(record["label"]), *chances]
 
 
 def _finite(value: Any) -> Any:

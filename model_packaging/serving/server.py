@@ -139,6 +139,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # from here on a connection waits; before, it would be refused
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

@@ -1,7 +1,11 @@
 """A small real package, packed once per session."""
 
+import hashlib
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from model_packaging import data_version, pack, validate
+from model_packaging.documents import dumps
 from model_packaging.package import Package
 
 
@@ -52,6 +57,19 @@ def packed(output: Path, **changes: object) -> Package:
         **changes,
     }
     return pack(model, **settings)
+
+
+def altered(package: Package, target: Path, file: str, change: Callable[[Any], None]) -> Path:
+    """A copy of which one document says something else, with the right sha256 in its manifest."""
+    shutil.copytree(package.path, target)
+    document = json.loads((target / file).read_bytes())
+    change(document)
+    (target / file).write_bytes(dumps(document))
+    content = (target / file).read_bytes()
+    manifest = json.loads((target / "manifest.json").read_bytes())
+    manifest["files"][file] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (target / "manifest.json").write_bytes(dumps(manifest))
+    return target
 
 
 @pytest.fixture(scope="session")

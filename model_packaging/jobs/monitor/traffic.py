@@ -51,8 +51,6 @@ class Traffic:
         self._regression = outputs["task"] == "regression"
         classes = cast("list[Any]", outputs.get("classes") or [])
         self._classes = [class_key(one) for one in classes]
-        # CSV writes True where JSON and the baseline write true.
-        self._labels = {str(one): class_key(one) for one in classes}
 
     def add(self, exchange: Exchange) -> None:
         """Count one request and its answer."""
@@ -135,7 +133,7 @@ class Traffic:
         if self._regression:
             return {"value": _number(float(cells[0]))}
         chances = dict(zip(self._classes, map(float, cells[1:]), strict=True)) if cells[1:] else {}
-        return self._classified(self._labels.get(cells[0], cells[0]), chances)
+        return self._classified(cells[0], chances)
 
     def _from_json(self, prediction: Any) -> dict[str, Any]:
         if self._regression:

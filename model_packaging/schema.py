@@ -55,7 +55,11 @@ class Manifest(_Strict):
     schema_version: Literal[1]
     name: Name
     format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,40}$")]
-    files: Annotated[dict[FilePath, File], Field(min_length=1, max_length=MAX_FILES)]
+    files: Annotated[
+        dict[FilePath, File],
+        # pydantic publishes the path's pattern as patternProperties, which by itself refuses no other path.
+        Field(min_length=1, max_length=MAX_FILES, json_schema_extra={"additionalProperties": False}),
+    ]
     created: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")] | None = None
     description: str = ""
     python: str = ""

@@ -169,13 +169,7 @@ def deploy(
 
             await run_pulumi_func(resolved)
 
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        try:
-            loop.run_until_complete(main())
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
+        asyncio.run(main())
         return Deployed(engine.made, engine.outputs, aws.calls, result[0], exports)
 
     return contextvars.copy_context().run(run)

@@ -151,20 +151,21 @@ def run(handler: Handler, call: Call, environ: Environ) -> tuple[int, dict[str, 
     uri_params: Mapping[str, Any] = {}
     if protocol.startswith("rest"):
         uri_params = {k: unquote(v) for k, v in get_service_router(call.service).match(request)[1].items()}
+    given = {
+        "method": request.method,
+        "values": request.values,
+        "headers": request.headers,
+        "body": request.get_data(cache=True, parse_form_data=False),
+        "url_path": request.path,
+        "url_params": uri_params,
+    }
     try:
-        call.params = (
-            PROTOCOL_PARSERS[protocol](operation_model, map_type=dict).parse(
-                {
-                    "method": request.method,
-                    "values": request.values,
-                    "headers": request.headers,
-                    "body": request.get_data(cache=True, parse_form_data=False),
-                    "url_path": request.path,
-                    "url_params": uri_params,
-                }
-            )
-            or {}
-        )
+        try:
+            call.params = PROTOCOL_PARSERS[protocol](operation_model, map_type=dict).parse(given) or {}
+        except Exception as error:  # whatever the parser stumbles over, the request is what is wrong
+            raise ApiError("SerializationException", f"The request cannot be read: {error}") from error
+        if not isinstance(call.params, dict):
+            raise ApiError("SerializationException", "The request's body is no object.")
         if operation_model.input_shape is not None:
             problems = problems_of(call.params, operation_model.input_shape)
             if problems:
@@ -223,8 +224,11 @@ def respond(
 
 
 def page(items: list[Any], params: Mapping[str, Any], default: int = 100) -> tuple[list[Any], str | None]:
-    """One page of a list, and the token of the next."""
-    start = int(params.get("NextToken") or 0)
+    """One page of a list, and the token of the next; raises ApiError for a token that no page gave."""
+    token = str(params.get("NextToken") or "0")
+    if not token.isdecimal():
+        raise validation_error(f"The NextToken {token} is invalid.")
+    start = int(token)
     size = int(params.get("MaxResults") or params.get("MaxRecords") or default)
     following = start + size
     return items[start:following], str(following) if following < len(items) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -112,6 +113,7 @@ class Emulator:
 
     def push_image(self, region: str, repository: str, tag: str, program: Sequence[str]) -> str:
         """Make an image in the emulated ECR that runs a program of this machine; gives its digest."""
+        from moto.ecr.exceptions import ImageAlreadyExistsException
         from moto.ecr.models import ecr_backends
 
         registry = ecr_backends[ACCOUNT][region]
@@ -138,10 +140,17 @@ class Emulator:
                 "layers": [],
             }
         )
-        image = registry.put_image(
-            repository_name=repository, image_manifest=manifest, image_tag=tag, image_manifest_mediatype=media
-        )
-        digest = str(image.get_image_digest())
+        # An image's digest is that of its manifest (OCI image specification); moto's is one for all without layers.
+        digest = "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
+        # What is there already may be pushed again.
+        with contextlib.suppress(ImageAlreadyExistsException):
+            registry.put_image(
+                repository_name=repository,
+                image_manifest=manifest,
+                image_tag=tag,
+                image_manifest_mediatype=media,
+                digest=digest,
+            )
         self.images.add(digest, program)
         return digest
 

@@ -47,6 +47,18 @@ class Gateway:
         self._shut_down = shut_down
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not str(environ.get("CONTENT_LENGTH") or "0").isdigit():
+            failure = ApiError("SerializationException", "The header Content-Length is no number.")
+            return respond(start_response, *error_response(failure, "json"))
+        try:
+            return self._answer(environ, start_response)
+        except Exception as error:
+            # Whatever a request holds, the next one is answered.
+            traceback.print_exc(file=sys.stderr)
+            failure = ApiError("InternalFailure", f"the emulator failed: {error!r}", 500)
+            return respond(start_response, *error_response(failure, "json"))
+
+    def _answer(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
         if path.startswith("/_sandbox/"):
             return self._administer(path.removeprefix("/_sandbox/"), environ, start_response)

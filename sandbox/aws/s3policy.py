@@ -5,7 +5,8 @@ user guide, "Bucket policies", and IAM user guide, "IAM JSON policy elements: Co
 
 The sandbox speaks plain http on loopback, where nothing crosses a wire: such a request counts as sent over TLS
 (`aws:SecureTransport` is true). A request with the header `X-Sandbox-Secure-Transport: false` says of itself that
-it is insecure, and is judged so.
+it is insecure, and is judged so. moto asks for the policy when objects are read, written or deleted, not for
+actions on the bucket itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from moto.iam.access_control import PermissionResult
+from moto.s3.exceptions import S3AccessDeniedError
 from moto.s3.models import FakeBucket
 
 _current = threading.local()
@@ -115,7 +117,14 @@ def decide(policy: dict[str, Any], action: str, resource: str, context: dict[str
 def _get_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
     if bucket.policy is None:
         return PermissionResult.NEUTRAL
-    return decide(json.loads(bucket.policy), action, resource, _context())
+    # S3 reads of an object's head are GetObject's; moto asks for an action that does not exist.
+    asked = "s3:GetObject" if action == "s3:HeadObject" else action
+    result = decide(json.loads(bucket.policy), asked, resource, _context())
+    method = getattr(_current, "environ", {}).get("REQUEST_METHOD")
+    if result == PermissionResult.DENIED and method != "POST":
+        # moto would answer an empty 403. DeleteObjects, a POST, tells each key's refusal in its answer.
+        raise S3AccessDeniedError
+    return result
 
 
 FakeBucket.get_permission = _get_permission

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,6 +110,43 @@ def variant(model: str, name: str = "main", weight: float = 1.0, count: int = 1,
         "InitialVariantWeight": weight,
         **more,
     }
+
+
+class Listener:
+    """An http server that subscribes to topics: what it was sent, with the headers in lower case."""
+
+    def __init__(self) -> None:
+        received: list[tuple[dict[str, str], dict[str, Any]]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, format: str, *args: object) -> None: ...
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                received.append(({key.lower(): value for key, value in self.headers.items()}, json.loads(body)))
+                self.send_response(200)
+                self.end_headers()
+
+        self.received = received
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def confirm(self) -> None:
+        """Wait for the confirmation's request and visit its link, as a subscriber does."""
+        _, body = wait_for(lambda: self.received[:1])[0]
+        urllib.request.urlopen(body["SubscribeURL"], timeout=10).close()
+
+    def notifications(self) -> list[dict[str, Any]]:
+        return [body for _, body in self.received if body.get("Type") == "Notification"]
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listening = Listener()
+    yield listening
+    listening.server.shutdown()
+    listening.server.server_close()
 
 
 @pytest.fixture(scope="session")

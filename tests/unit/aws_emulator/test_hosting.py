@@ -317,3 +317,13 @@ def test_only_existing_variants_can_be_scaled(account: Account) -> None:
     endpoint = account.endpoint(account.config(variant(account.model())))
     account.settled(endpoint)
     register(ResourceId=f"endpoint/{endpoint}/variant/main", **target)
+
+
+def test_two_images_have_their_own_digest_and_program(account: Account) -> None:
+    # OCI image specification: the digest is that of the manifest, so the same image pushed again keeps it.
+    registry = IMAGE.split("/")[0]
+    for tag in ("one", "two", "one"):
+        account.handle.post("images", reference=f"{registry}/many:{tag}", entrypoint=["program", tag])
+    images = account("ecr").describe_images(repositoryName="many")["imageDetails"]
+    assert sorted(one["imageTags"] for one in images) == [["one"], ["two"]]
+    assert len({one["imageDigest"] for one in images}) == 2

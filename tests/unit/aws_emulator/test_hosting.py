@@ -233,12 +233,12 @@ def test_an_update_that_does_not_start_leaves_the_old_fleet(account: Account) ->
     assert account.invoke(endpoint) == "x old"
 
 
-def canary(alarm: str) -> dict[str, Any]:
+def canary(alarm: str, wait_seconds: int) -> dict[str, Any]:
     return {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": {
                 "Type": "CANARY",
-                "WaitIntervalInSeconds": 180,
+                "WaitIntervalInSeconds": wait_seconds,
                 "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50},
             },
         },
@@ -262,7 +262,7 @@ def test_a_canary_takes_its_share_and_is_rolled_back_by_its_alarm(fast: Account)
         TreatMissingData="notBreaching",
     )
     new = fast.config(variant(fast.model("new")))
-    update = {"EndpointName": endpoint, "EndpointConfigName": new, "DeploymentConfig": canary("canary")}
+    update = {"EndpointName": endpoint, "EndpointConfigName": new, "DeploymentConfig": canary("canary", 180)}
     fast("sagemaker").update_endpoint(**update)
     wait_for(lambda: fast.invoke(endpoint) == "x new")
     assert {fast.invoke(endpoint) for _ in range(20)} == {"x old", "x new"}
@@ -273,6 +273,7 @@ def test_a_canary_takes_its_share_and_is_rolled_back_by_its_alarm(fast: Account)
     assert {fast.invoke(endpoint) for _ in range(5)} == {"x old"}
 
     wait_for(lambda: fast("cloudwatch").describe_alarms(AlarmNames=["canary"])["MetricAlarms"][0]["StateValue"] == "OK")
+    update["DeploymentConfig"] = canary("canary", 60)
     fast("sagemaker").update_endpoint(**update)
     told = fast.settled(endpoint)
     assert told["EndpointConfigName"] == new and "FailureReason" not in told

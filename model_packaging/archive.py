@@ -1,7 +1,9 @@
-"""The tar form of a package: deterministic when written, distrusted when read."""
+"""Archives: deterministic when written; the tar form of a package is distrusted when read."""
 
+import io
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path, PurePosixPath
 
 from .errors import PackageError
@@ -9,6 +11,22 @@ from .schema import MANIFEST, MAX_FILES, check_path
 
 MAX_PACKAGE_BYTES = 20 * 1024**3
 """Unpacked; a compressed archive cannot claim the whole disk."""
+
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip file can hold."""
+
+
+def zip_bytes(files: dict[str, bytes]) -> bytes:
+    """A zip whose bytes depend only on the files' names and contents."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, compresslevel=6)
+    return target.getvalue()
 
 
 def write_tar(folder: Path, files: list[str], output: Path) -> Path:

@@ -9,8 +9,7 @@ import json
 import zipfile
 from typing import Any, cast
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip file can hold."""
+from ..archive import zip_bytes
 
 
 def normalise(content: bytes) -> bytes:
@@ -22,14 +21,7 @@ def normalise(content: bytes) -> bytes:
     _rewrite(schema, names)
     files = {names.files[name]: data for name, data in members.items() if name in names.files}
     files["schema.json"] = json.dumps(schema, separators=(",", ":")).encode()
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data, compresslevel=6)
-    return target.getvalue()
+    return zip_bytes(files)
 
 
 class _Names:

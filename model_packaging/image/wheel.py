@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import zipfile
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from model_packaging.archive import zip_bytes
 from model_packaging.errors import ModelberthError
 from model_packaging.image.requirements import PROJECT
 
 IMPORT_PACKAGES = ("model_packaging", "modelberth")
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip file can hold."""
-
 _WHEEL = "Wheel-Version: 1.0\nGenerator: modelberth\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -36,7 +32,7 @@ def build() -> tuple[str, bytes]:
     files[f"{information}/WHEEL"] = _WHEEL.encode()
     record = "".join(f"{name},{_hash(content)},{len(content)}\n" for name, content in sorted(files.items()))
     files[f"{information}/RECORD"] = f"{record}{information}/RECORD,,\n".encode()
-    return f"{PROJECT}-{distribution.version}-py3-none-any.whl", _zip(files)
+    return f"{PROJECT}-{distribution.version}-py3-none-any.whl", zip_bytes(files)
 
 
 def _package(name: str) -> dict[str, bytes]:
@@ -60,14 +56,3 @@ def _read(distribution: metadata.Distribution, name: str) -> bytes:
 
 def _hash(content: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content, compresslevel=6)
-    return target.getvalue()

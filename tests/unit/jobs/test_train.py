@@ -17,7 +17,7 @@ import argparse, json, os, pathlib
 import pandas as pd
 from sklearn.linear_model import LinearRegression
 from model_packaging import pack
-from helper import TARGET
+from columns import TARGET
 parser = argparse.ArgumentParser()
 for option in ("--data", "--output", "--name", "--parameters"):
     parser.add_argument(option)
@@ -36,7 +36,7 @@ def train(job: Job) -> Job:
     code.mkdir(parents=True)
     data.mkdir()
     (code / "train.py").write_text(SCRIPT)
-    (code / "helper.py").write_text('TARGET = "b"\n')
+    (code / "columns.py").write_text('TARGET = "b"\n')
     (data / "rows.csv").write_text("a,b\n1,3\n2,5\n3,7\n")
     parameters(job)
     return job
@@ -167,7 +167,7 @@ def test_every_wrong_hyperparameter_is_named(train: Job) -> None:
 def test_a_misspelt_entrypoint_is_named_with_the_nearest(train: Job) -> None:
     parameters(train, entrypoint="trian.py")
     reason = failure(train)
-    assert 'entrypoint "trian.py" is not in the code channel: found helper.py or train.py' in reason
+    assert 'entrypoint "trian.py" is not in the code channel: found columns.py or train.py' in reason
     assert "(did you mean train.py?)" in reason
 
 

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from model_packaging.package import Package, open_package
 from tests.unit.jobs.conftest import Job, Judged
@@ -249,15 +248,6 @@ def test_without_a_verdict_nothing_is_published(passed: Callable[..., Job], tmp_
 def test_a_missing_setting_is_named(passed: Callable[..., Job], tmp_path: Path, variable: str) -> None:
     job = passed((tmp_path / "bucket").as_uri())
     assert f"{variable} is not set" in refused(job, "job", "publish", **{variable: ""})
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def test_a_bucket_of_s3(passed: Callable[..., Job], churn: Package, aws: str) -> None:

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from model_packaging.errors import ModelberthError
 from model_packaging.image import context, registry, requirements, wheel
@@ -76,15 +75,6 @@ def fake(tmp_path: Path) -> Callable[..., Fake]:
         return Fake(tmp_path, {**os.environ, **settings, **credentials})
 
     return make
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(scope="module")

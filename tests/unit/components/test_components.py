@@ -321,12 +321,13 @@ def test_without_a_customers_key_the_platforms_own_is_used(standard: Standard) -
 
 
 def test_a_wrong_key_is_told_once_and_where_it_is_written(makers: Makers) -> None:
-    with pytest.raises(SpecificationError) as caught:
-        deploy(lambda: makers[ModelDeployment]("churn", encryption_key="alias/mine"))
-    assert caught.value.problems == [
-        "churn.encryption_key: 'alias/mine' is no ARN of a KMS key: write arn:aws:kms:<region>:<account>:key/<id>, "
-        "no alias"
-    ]
+    for changes in ({}, {"alarms": {}, "retraining": None}):
+        with pytest.raises(SpecificationError) as caught:
+            deploy(lambda changes=changes: makers[ModelDeployment]("churn", encryption_key="alias/mine", **changes))
+        assert caught.value.problems == [
+            "churn.encryption_key: 'alias/mine' is no ARN of a KMS key: write arn:aws:kms:<region>:<account>:key/<id>, "
+            "no alias"
+        ]
 
 
 def test_a_bucket_is_private_encrypted_and_versioned_before_its_address_is_known(standard: Standard) -> None:

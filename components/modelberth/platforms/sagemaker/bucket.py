@@ -10,6 +10,7 @@ from ...args import ArtifactBucketArgs
 from ...errors import problems_of
 from ...outputs import BucketOutputs
 from ...spec import Spec
+from . import policies
 
 
 class Options(Spec):
@@ -18,7 +19,7 @@ class Options(Spec):
 
 def check(args: ArtifactBucketArgs, where: str) -> list[str]:
     """Return what S3 can't do with these arguments."""
-    problems: list[str] = []
+    problems = policies.check_key(args.encryption_key, f"{where}.encryption_key")
     try:
         Options.model_validate(args.options.get(args.platform, {}))
     except ValidationError as error:

@@ -66,11 +66,11 @@ def train() -> None:
 def process() -> None:
     source, target = BASE / "processing/in", BASE / "processing/out"
     text = "".join(path.read_text() for path in source.rglob("*.txt"))
+    (target / "report.txt").write_text(text.upper() + os.environ.get("SUFFIX", ""))
     if os.environ.get("REFUSE"):
         (BASE / "output").mkdir(exist_ok=True)
         (BASE / "output/message").write_text("auc 0.4 is below 0.8")
         sys.exit(1)
-    (target / "report.txt").write_text(text.upper() + os.environ.get("SUFFIX", ""))
 
 
 {"serve": serve, "train": train, "process": process}[sys.argv[1]]()

@@ -187,17 +187,37 @@ def test_a_job_beyond_its_runtime_is_stopped_and_keeps_its_model(fast: Account) 
     assert not [one for one in fast.handle.get("processes") if given["TrainingJobName"] in one["name"]]
 
 
-def test_a_stopped_training_job_ends_stopped(account: Account) -> None:
-    given = training(account, HyperParameters={"seconds": "60"})
+def test_a_stopped_training_job_has_time_to_save_its_model(account: Account) -> None:
+    # Four seconds are less than StopTrainingJob's 120, and more than a container has when the emulator itself ends.
+    script = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(4), "
+        "open(sys.argv[1], 'w').write('saved'), sys.exit())); print('ready', flush=True); time.sleep(60)"
+    )
+    algorithm = {
+        "TrainingImage": IMAGE,
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": ["python3", "-c", script],
+        "ContainerArguments": ["/opt/ml/model/saved.txt"],
+    }
+    given = training(account, AlgorithmSpecification=algorithm)
     name = given["TrainingJobName"]
     account("sagemaker").create_training_job(**given)
-    wait_for(lambda: [one for one in account.handle.get("processes") if name in one["name"] and one["program"]])
+
+    def has_printed() -> bool:
+        logs, group = account("logs"), "/aws/sagemaker/TrainingJobs"
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return False
+        streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")
+        return bool(streams["logStreams"])
+
+    wait_for(has_printed)
     assert account("sagemaker").describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training"
     account("sagemaker").stop_training_job(TrainingJobName=name)
     told = trained(account, name)
     assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
     passed = [one["Status"] for one in told["SecondaryStatusTransitions"]]
     assert passed[-3:] == ["Stopping", "Uploading", "Stopped"]
+    assert body(account, told["ModelArtifacts"]["S3ModelArtifacts"])
     assert refused(account("sagemaker").stop_training_job, TrainingJobName=name) == (
         "ValidationException",
         "The request was rejected because the training job is in status Stopped.",

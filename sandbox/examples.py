@@ -10,7 +10,7 @@ from model_packaging.errors import ModelberthError
 from sandbox.settings import HOME, ROOT
 from sandbox.stack_file import StackFile
 
-_PACKAGING = ROOT / "model_packaging"
+PACKAGING = ROOT / "model_packaging"
 
 
 def ensure_packages(stack: StackFile) -> None:
@@ -22,7 +22,7 @@ def ensure_packages(stack: StackFile) -> None:
     for example in _wanted(stack):
         stamp = HOME / f"example-{example.name}.sha256"
         target = ROOT / "packages" / example.name
-        sources = _digest(example)
+        sources = digest_of(example, PACKAGING)
         if (target / "manifest.json").is_file() and stamp.is_file() and stamp.read_text() == sources:
             continue
         print(f"Training the example model {example.name}, which takes some seconds …", flush=True)
@@ -44,9 +44,10 @@ def _is_example(package: str) -> bool:
     return Path(package).parent == Path("packages")
 
 
-def _digest(example: Path) -> str:
+def digest_of(*folders: Path) -> str:
+    """Return a digest of the Python sources below some folders, by which what they make is kept."""
     digest = hashlib.sha256()
-    for folder in (example, _PACKAGING):
+    for folder in folders:
         for file in sorted(folder.rglob("*.py")):
             digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()

@@ -105,7 +105,6 @@ def _short(prediction: Any) -> str:
 def _command(endpoint: str, row: dict[str, Any]) -> str:
     body = json.dumps({"instances": [row]}, separators=(",", ":"))
     return (
-        'eval "$(make -s env)"; aws sagemaker-runtime invoke-endpoint '
-        f"--endpoint-name {endpoint} --content-type application/json --cli-binary-format raw-in-base64-out "
-        f"--body '{body}' /dev/stdout"
+        f"eval \"$(make -s env)\"; echo '{body}' | aws sagemaker-runtime invoke-endpoint --endpoint-name {endpoint} "
+        "--content-type application/json --body fileb:///dev/stdin /dev/stdout"
     )

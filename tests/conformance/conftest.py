@@ -1,6 +1,7 @@
 """One live stack per platform, which the tests of a file change in order."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, TypeVar
 import pytest
 from modelberth.registry import PLATFORMS
 
-from tests.conformance.world import World, train, world_class
+from sandbox.examples import PACKAGING, digest_of
+from sandbox.settings import HOME
+from tests.conformance.world import HERE, World, train, world_class
 
 T = TypeVar("T")
 
@@ -24,10 +27,14 @@ def wait_for(probe: Callable[[], T], seconds: float, what: str) -> T:
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages that the tests deploy, trained once."""
-    folder = tmp_path_factory.mktemp("packages")
-    train(folder)
+def packages() -> Path:
+    """The packages that the tests deploy, trained once for each state of their sources."""
+    folder = HOME / "conformance" / digest_of(PACKAGING, HERE / "model")[:16]
+    if not folder.is_dir():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        unfinished = folder.with_suffix(".part")
+        train(unfinished)
+        unfinished.rename(folder)
     return folder
 
 

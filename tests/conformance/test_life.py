@@ -66,7 +66,8 @@ def test_predictions_are_those_of_the_package(world: World, outputs: dict[str, A
         endpoint["name"], "\n".join(json.dumps(row) for row in rows), "application/jsonlines", "application/jsonlines"
     )
     text = io.StringIO()
-    csv.writer(text).writerows([row.values() for row in rows])
+    columns = [column["name"] for column in package.signature["inputs"]]
+    csv.writer(text).writerows([[row[column] for column in columns] for row in rows])
     table = world.predict(endpoint["name"], text.getvalue(), "text/csv", "text/csv")
     for answer, wanted in zip(given, recorded, strict=True):
         assert answer["label"] == wanted["label"]
@@ -90,7 +91,8 @@ def test_the_bucket_is_private_encrypted_and_versioned(world: World, outputs: di
 
 def test_a_second_up_and_a_refresh_change_nothing(world: World) -> None:
     world.up("--expect-no-changes")
-    world.stack.do("refresh", "--yes", "--skip-preview", "--suppress-progress", "--expect-no-changes", quiet=True)
+    refresh = ("refresh", "--yes", "--skip-preview", "--suppress-progress", "--diff", "--expect-no-changes")
+    world.stack.do(*refresh, quiet=True)
 
 
 def test_failing_replicas_raise_the_alarm_and_good_traffic_clears_it(world: World, outputs: dict[str, Any]) -> None:

@@ -51,16 +51,16 @@ def _cloudwatch(namespace: str, endpoint: str, at: datetime, data: Sequence[Meas
     with explained(f"cloudwatch:{namespace}", "write metrics to"):
         client: Any = import_module("boto3").client("cloudwatch", region_name=region)
         for start in range(0, len(data), _MOST_DATA):
-            batch = [_datum(endpoint, at, one) for one in data[start : start + _MOST_DATA]]
+            # Without a time of their own the numbers are of the moment when they arrive, which is the window's end.
+            batch = [_datum(endpoint, one) for one in data[start : start + _MOST_DATA]]
             client.put_metric_data(Namespace=namespace, MetricData=batch)
 
 
-def _datum(endpoint: str, at: datetime, one: Measure) -> dict[str, Any]:
+def _datum(endpoint: str, one: Measure) -> dict[str, Any]:
     dimensions = {"EndpointName": endpoint} | ({"Feature": _ascii(one.feature)} if one.feature is not None else {})
     return {
         "MetricName": one.name,
         "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
-        "Timestamp": at,
         "Value": one.value,
         "Unit": "Count" if one.name == "data.rows" else "None",
     }

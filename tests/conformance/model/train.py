@@ -44,7 +44,9 @@ def main() -> None:
     model = RandomForestClassifier(n_estimators=settings["trees"], max_depth=settings["depth"], random_state=0).fit(
         inputs[~held], learnt
     )
-    validation = validate(model, (inputs[~held], learnt), (inputs[held], target[held]), bootstrap=20, importance=False)
+    validation = validate(
+        model, (inputs[~held], learnt), (inputs[held], target[held]), folds=2, bootstrap=20, importance=False
+    )
     package = pack(
         model,
         name=options.name,

@@ -168,7 +168,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     command = pulumi.Output.concat(
         "aws sagemaker-runtime invoke-endpoint --endpoint-name ",
         verified,
-        " --content-type application/json --cli-binary-format raw-in-base64-out --body file://request.json /dev/stdout",
+        " --content-type application/json --body fileb://request.json /dev/stdout",
     )
     return EndpointOutputs(name=verified, url=url, invoke_command=command)
 

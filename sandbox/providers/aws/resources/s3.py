@@ -287,6 +287,10 @@ def _get_lifecycle(call: Call, bucket: str, state: Values) -> Values | None:
     shape = call.shape("GetBucketLifecycleConfiguration", output=True)
     properties = {"rules": _input(_LIFECYCLE, "rules")}
     found = convert.from_aws(answer, properties, shape, _LIFECYCLE_NAMES)
+    for rule, told in zip(found.get("rules") or [], answer.get("Rules") or [], strict=True):
+        if "Prefix" in (told.get("Filter") or {}):
+            # An empty prefix is a filter: it means every object.
+            rule["filter"] = {**rule.get("filter", {}), "prefix": told["Filter"]["Prefix"]}
     size = answer.get("TransitionDefaultMinimumObjectSize") or "all_storage_classes_128K"
     return {"rules": found.get("rules"), "transitionDefaultMinimumObjectSize": size}
 

@@ -30,12 +30,13 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _values(name: str, **dimensions: str) -> list[float]:
     client: Any = boto3.client("cloudwatch", region_name="eu-central-1")
+    arrived = datetime.now(UTC)
     answer = client.get_metric_statistics(
         Namespace="modelberth",
         MetricName=name,
         Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        StartTime=NOW - timedelta(minutes=1),
-        EndTime=NOW + timedelta(minutes=1),
+        StartTime=arrived - timedelta(minutes=5),
+        EndTime=arrived + timedelta(minutes=5),
         Period=60,
         Statistics=["Maximum"],
     )

@@ -153,13 +153,17 @@ def listener() -> Iterator[Listener]:
 def account() -> Iterator[Account]:
     """Real time."""
     handle = start()
-    yield Account(handle)
-    handle.stop()
+    try:
+        yield Account(handle)
+    finally:
+        handle.stop()
 
 
 @pytest.fixture(scope="session")
 def fast() -> Iterator[Account]:
     """A minute of the control plane takes a second."""
     handle = start(speed=60)
-    yield Account(handle)
-    handle.stop()
+    try:
+        yield Account(handle)
+    finally:
+        handle.stop()

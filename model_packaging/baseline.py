@@ -42,7 +42,7 @@ def prediction_summaries(outputs: dict[str, Any], predictions: list[Any]) -> dic
 
 
 def numeric(column: Any) -> dict[str, Any]:
-    """Moments, quantiles and a histogram over deciles."""
+    """Moments, quantiles and a histogram: a bin for each value where there are few of them, else deciles."""
     values = column.astype(float).to_numpy()
     present = values[np.isfinite(values)]
     summary: dict[str, Any] = {
@@ -52,9 +52,7 @@ def numeric(column: Any) -> dict[str, Any]:
     }
     if not len(present):
         return summary
-    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)))
-    if len(edges) == 1:
-        edges = np.array([edges[0] - 0.5, edges[0] + 0.5])
+    edges = _edges(present)
     counts, _ = np.histogram(present, edges)
     quantiles = np.quantile(present, QUANTILES)
     return summary | {
@@ -66,6 +64,16 @@ def numeric(column: Any) -> dict[str, Any]:
         "edges": [float(edge) for edge in edges],
         "counts": [int(count) for count in counts],
     }
+
+
+def _edges(present: Any) -> Any:
+    distinct = np.unique(present)
+    if len(distinct) == 1:
+        return np.array([distinct[0] - 0.5, distinct[0] + 0.5])
+    if len(distinct) <= BINS:
+        # Deciles of a few values mostly fall together; joined, those of a 0/1 column leave a single bin.
+        return np.array([distinct[0], *(distinct[:-1] + np.diff(distinct) / 2), distinct[-1]])
+    return np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)))
 
 
 def categorical(column: Any) -> dict[str, Any]:

@@ -47,10 +47,10 @@ class Made:
 
 
 class Aws(Mocks):
-    """Answers as AWS does: with ARNs, addresses and the names that were left out. A preview knows none of them."""
+    """Answers as AWS does: with ARNs, addresses and the names that were left out; with none for what is `new`."""
 
-    def __init__(self, *, preview: bool) -> None:
-        self.preview = preview
+    def __init__(self, *, new: bool) -> None:
+        self.new = new
         self.calls: list[MockCallArgs] = []
 
     def call(self, args: MockCallArgs) -> Any:
@@ -60,7 +60,7 @@ class Aws(Mocks):
         return FUNCTIONS[args.token]
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        if not args.typ.startswith("aws:") or self.preview:
+        if not args.typ.startswith("aws:") or self.new:
             return None, dict(args.inputs)
         service, kind = re.fullmatch(r"aws:(\w+)/(\w+):\w+", args.typ).groups()  # pyright: ignore
         name = next((args.inputs[key] for key in NAMES if key in args.inputs), f"{args.name}-1a2b3c4")
@@ -133,6 +133,7 @@ def deploy(
     program: Callable[[], Any],
     *,
     preview: bool = False,
+    known: bool = False,
     config: Mapping[str, str] | None = None,
     stack: str = "dev",
     made: list[Made] | None = None,
@@ -141,14 +142,15 @@ def deploy(
 
     Args:
         program: Makes resources; what it returns is resolved if it is an output.
-        preview: Whether what the cloud tells is not known.
+        preview: Whether nothing is made.
+        known: Whether a preview finds everything there already, so that it knows what the cloud tells.
         config: The stack's configuration.
         stack: The stack's name.
         made: Where resources are put too, for a program that raises.
     """
 
     def run() -> Deployed:
-        aws = Aws(preview=preview)
+        aws = Aws(new=preview and not known)
         engine = Engine(aws)
         if made is not None:
             engine.made = made

@@ -13,9 +13,9 @@ from tests.unit.components.cloud import ACCOUNT, IMAGE, Deployed, deploy
 CONFIGURATION = "sagemaker/endpointConfiguration:EndpointConfiguration"
 
 
-def endpoint(package: Package, preview: bool = False, **args: Any) -> Deployed:
+def endpoint(package: Package, preview: bool = False, known: bool = False, **args: Any) -> Deployed:
     common = {"platform": "sagemaker", "package": package, "image": IMAGE, "bucket": "s3://shop-artifacts"}
-    return deploy(lambda: ModelEndpoint("churn", common | args), preview=preview)
+    return deploy(lambda: ModelEndpoint("churn", common | args), preview=preview, known=known)
 
 
 def wrong(package: Package, **args: Any) -> list[str]:
@@ -215,6 +215,7 @@ def test_a_shadow_gets_a_copy_of_each_request(original: Package, candidate: Pack
 
 def test_an_update_is_verified_but_not_a_preview(original: Package, verified: list[tuple[Any, ...]]) -> None:
     endpoint(original, preview=True)
+    endpoint(original, preview=True, known=True)
     assert verified == []
     deployed = endpoint(original, rollback_alarms=["late"])
     urn = deployed.one("sagemaker/endpoint:Endpoint").urn

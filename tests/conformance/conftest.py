@@ -38,9 +38,9 @@ def packages() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=sorted(PLATFORMS))
+@pytest.fixture(scope="module", params=sorted(PLATFORMS))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[World]:
-    """A platform with the suite's stack deployed on it."""
+    """A platform, and the suite's stack with nothing deployed yet."""
     found = world_class(request.param)(tmp_path_factory.mktemp(request.param) / "project", packages)
     found.start()
     try:
@@ -48,7 +48,6 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         found.configure("good")
         found.before = found.everything()
         found.stack.ensure()
-        found.up()
         yield found
     finally:
         found.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from model_packaging.errors import ModelberthError
 from tests.conformance.conftest import wait_for
-from tests.conformance.world import MODEL, World
+from tests.conformance.world import BROKEN, MODEL, World
 
 pytestmark = pytest.mark.timeout(600)
 JSON = "application/json"
@@ -54,6 +54,11 @@ def traffic(world: World, endpoint: str, rows: list[dict[str, Any]], threads: in
 
 def failures(count: Counter[str]) -> dict[str, int]:
     return {text: number for text, number in count.items() if text != "answers"}
+
+
+def test_up_deploys(world: World) -> None:
+    told = world.up()
+    assert "errored" not in told
 
 
 def test_predictions_are_those_of_the_package(world: World, outputs: dict[str, Any]) -> None:
@@ -178,6 +183,22 @@ def test_a_slow_model_is_rolled_back_in_its_canary_and_up_says_so(world: World, 
     assert world.running(endpoint) == [world.package("better").digest]
 
 
+def test_a_model_that_does_not_start_leaves_the_old_one_and_shows_its_log(
+    world: World, outputs: dict[str, Any]
+) -> None:
+    endpoint = outputs["endpoint"]["name"]
+    world.configure(BROKEN)
+    with pytest.raises(ModelberthError) as refused:
+        world.up()
+    assert f"endpoint {endpoint} was rolled back" in str(refused.value)
+    assert "does not reproduce its recorded predictions" in str(refused.value)
+    row = world.package("better").examples["inputs"][0]
+    assert ask(world, endpoint, row)["label"] == world.package("better").examples["predictions"][0]["label"]
+    assert world.running(endpoint) == [world.package("better").digest]
+    world.configure("better")
+    world.up("--refresh")
+
+
 def test_a_schedule_yields_a_candidate(world: World, outputs: dict[str, Any]) -> None:
     job = outputs["retraining"]["job_name"]
     before = world.runs(job).keys()
@@ -196,5 +217,5 @@ def test_a_schedule_yields_a_candidate(world: World, outputs: dict[str, Any]) ->
 
 
 def test_destroy_leaves_nothing(world: World) -> None:
-    world.stack.do("destroy", "--yes", "--skip-preview", "--suppress-progress", quiet=True)
+    world.destroy()
     assert world.everything() == world.before

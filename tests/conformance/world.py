@@ -3,6 +3,7 @@
 A platform's module in this folder bears the registry's name for it and has a class `World`, derived from this one.
 """
 
+import hashlib
 import importlib
 import json
 import os
@@ -29,6 +30,8 @@ KINDS: dict[str, dict[str, float]] = {
     "worse": {"noise": 0.45},
 }
 """The packages that the tests deploy, by what makes them so."""
+BROKEN = "broken"
+"""A package that is whole and passes the gate, but whose model does not give the predictions that it recorded."""
 
 
 class World(ABC):
@@ -55,7 +58,7 @@ class World(ABC):
     def model(self, package: str) -> dict[str, Any]:
         """The suite's model as a stack's file writes it, serving one of `KINDS`."""
         return {
-            "package": str(self.packages / package),
+            "package": "none" if package == "none" else str(self.packages / package),
             "champion": str(self.packages / "good"),
             "endpoint": {
                 "scale": {"min": 2},
@@ -93,6 +96,10 @@ class World(ABC):
         old = yaml.safe_load(path.read_text()) if path.exists() else {}
         salt = {key: value for key, value in old.items() if key != "config"}
         path.write_text(yaml.safe_dump({"config": self.config() | config} | salt))
+
+    def destroy(self) -> None:
+        """Delete everything."""
+        self.stack.do("destroy", "--yes", "--skip-preview", "--suppress-progress", quiet=True)
 
     def up(self, *flags: str) -> str:
         """Deploy what is configured; returns what the engine printed, and raises with it where it failed."""
@@ -178,3 +185,15 @@ def train(folder: Path) -> None:
         options = ["--output", str(folder / kind), "--name", MODEL, "--parameters", json.dumps(parameters)]
         environment = {**os.environ, "PYTHONPATH": str(settings.ROOT)}
         subprocess.run([*command, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
+    _break(folder / "good", folder / BROKEN)
+
+
+def _break(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    examples = json.loads((target / "examples.json").read_text())
+    examples["predictions"].reverse()
+    content = json.dumps(examples).encode()
+    (target / "examples.json").write_bytes(content)
+    manifest = json.loads((target / "manifest.json").read_text())
+    manifest["files"]["examples.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (target / "manifest.json").write_text(json.dumps(manifest))

@@ -58,11 +58,7 @@ def verify(endpoint: str, config_name: str, region: str | None, alarms: list[str
     if status == "InService" and running == config_name:
         return
     if status == "Failed":
-        raise pulumi.RunError(
-            f"endpoint {endpoint} failed: {reason}\n{log_tail(endpoint, region)}"
-            f"SageMaker can't update a failed endpoint. Once the cause is mended: pulumi up --target-replace '{urn}' "
-            "or delete the endpoint and run pulumi refresh."
-        )
+        raise pulumi.RunError(f"endpoint {endpoint} failed: {reason}\n{log_tail(endpoint, region)}{_replace(urn)}")
     fired = _fired(alarms, region)
     because = f" because {fired} fired" if fired else f": {reason}" if reason else ""
     raise pulumi.RunError(
@@ -71,6 +67,11 @@ def verify(endpoint: str, config_name: str, region: str | None, alarms: list[str
         f"{log_tail(endpoint, region) if not fired else ''}"
         "Set the previous package in the stack's configuration, or a better one, and run pulumi up --refresh."
     )
+
+
+def _replace(urn: str) -> str:
+    """What to do with an endpoint that failed: SageMaker takes nothing but its deletion."""
+    return f"SageMaker can't update a failed endpoint. Once the cause is mended: pulumi up --replace '{urn}'"
 
 
 def _fired(alarms: list[str], region: str | None) -> str:
@@ -114,5 +115,5 @@ def explain_or_retry(args: pulumi.ErrorHookArgs) -> bool:
     if args.type == "aws:sagemaker/endpoint:Endpoint":
         name = (args.new_inputs or {}).get("name")
         if isinstance(name, str):
-            pulumi.log.error(log_tail(name, None))
+            pulumi.log.error(f"{log_tail(name, None)}{_replace(args.urn)}")
     return False

@@ -62,6 +62,18 @@ def read_table(file: str | Path) -> Any:
     raise ModelberthError(f"cannot read {path}: choose a file that ends in {', '.join(READERS)}")
 
 
+def records(frame: Any) -> list[dict[str, Any]]:
+    """The rows as JSON holds them."""
+    return [
+        {key: None if value is None or value != value else _plain(value) for key, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
 def column_type(series: Any) -> str:
     """The type of a column in the words of a signature, or pandas' own name for any other type."""
     import pandas as pd

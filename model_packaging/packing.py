@@ -17,7 +17,7 @@ import numpy as np
 from . import baseline as baselines
 from . import formats
 from .archive import write_tar
-from .datasets import data_version
+from .datasets import data_version, records
 from .documents import dumps
 from .environment import FORMAT_ROOTS, distributions_of, environment_lock
 from .errors import ModelberthError
@@ -49,7 +49,9 @@ def pack(
 
     `inputs` is a DataFrame of the rows the model was trained on: it gives the signature, the
     baseline and the examples. `data` is a `data_version(...)`, or a DataFrame or files to make one
-    of; `validation` comes from `validate(...)`. For ONNX give `task`, and `classes` of a classifier.
+    of; `validation` comes from `validate(...)`, which also gives the baseline its predictions: those on
+    rows the model had not seen, because a model answers the ones it learnt more surely than any traffic.
+    For ONNX give `task`, and `classes` of a classifier.
     `created` (else the environment's SOURCE_DATE_EPOCH, else nothing) is recorded in the manifest.
     `output` is a folder, or a path ending in `.tar`; an earlier package there is replaced.
     """
@@ -63,6 +65,8 @@ def pack(
         data = data_version(data, name=name)
     model_format, model_file, content = _model_bytes(model)
     outputs = infer_outputs(model, task, list(classes) if classes is not None else None)
+    validation = None if validation is None else dict(validation)
+    predictions: dict[str, Any] = (validation or {}).pop("predictions", {})
     signature = {"inputs": infer_inputs(inputs), "outputs": outputs}
     lock = environment_lock([*FORMAT_ROOTS[model_format], *distributions_of(_modules(model))])
 
@@ -84,7 +88,9 @@ def pack(
         # The examples and the baseline come from the model as it will be loaded, not as it is here.
         predictor = formats.load(_provisional(folder, header, signature), trusted=trusted)
         documents["examples.json"] = _examples(predictor, inputs, examples)
-        documents["baseline.json"] = _baseline(predictor, inputs, signature)
+        documents["baseline.json"] = _baseline(predictor, inputs, signature, predictions.get("baseline"))
+        if "holdout" in predictions:
+            documents["holdout.json"] = predictions["holdout"]
         if data is not None:
             documents["data.json"] = data
         if validation is not None:
@@ -218,32 +224,23 @@ def _write(folder: Path, file: str, document: Any) -> None:
         raise ModelberthError(f"{file}: cannot be written as JSON: {error}") from error
 
 
-def _rows(frame: Any) -> list[dict[str, Any]]:
-    """The rows as JSON holds them."""
-    return [
-        {key: None if value != value or value is None else _scalar(value) for key, value in row.items()}
-        for row in frame.astype(object).to_dict("records")
-    ]
-
-
-def _scalar(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
 def _spread(frame: Any, count: int) -> Any:
     """At most `count` rows, evenly over the frame: no randomness, and not only its beginning."""
     return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).astype(int))]
 
 
 def _examples(predictor: Any, inputs: Any, count: int) -> dict[str, Any]:
-    rows = _rows(_spread(inputs, max(count, 1)))
+    rows = records(_spread(inputs, max(count, 1)))
     return {"inputs": rows, "predictions": predictor.predict(rows), "tolerance": TOLERANCE}
 
 
-def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any]) -> dict[str, Any]:
-    sample = _spread(inputs, BASELINE_ROWS)
-    predictions = predictor.predict(_rows(sample))
-    return _rounded(baselines.baseline(inputs, signature, predictions))
+def _baseline(
+    predictor: Any, inputs: Any, signature: dict[str, Any], unseen: dict[str, Any] | None
+) -> dict[str, Any]:
+    if unseen is None:
+        said = predictor.predict(records(_spread(inputs, BASELINE_ROWS)))
+        unseen = baselines.prediction_summaries(signature["outputs"], said)
+    return _rounded(baselines.baseline(inputs, signature, unseen))
 
 
 def _rounded(value: Any) -> Any:

@@ -118,6 +118,26 @@ class Validation(_Open):
     segments: dict[str, dict[str, Any]] = {}
 
 
+class OtherPrediction(_Open):
+    """What the champion says of the rows of holdout.json, or why it says nothing."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+    predicted: list[float] | None = None
+    probabilities: list[list[float]] | None = None
+    problem: str | None = None
+
+
+class Holdout(_Open):
+    """holdout.json: the predictions on the hold-out, which packages are compared by."""
+
+    rows: Annotated[int, Field(ge=0)]
+    names: Annotated[list[str], Field(max_length=10_000)]
+    target: list[float]
+    predicted: list[float]
+    probabilities: list[list[float]] | None = None
+    champion: OtherPrediction | None = None
+
+
 class Baseline(_Open):
     """baseline.json: what the inputs and the predictions looked like in training."""
 
@@ -132,6 +152,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "data.json": DataVersion,
     "validation.json": Validation,
     "baseline.json": Baseline,
+    "holdout.json": Holdout,
 }
 
 
@@ -158,9 +179,37 @@ def check_agreement(documents: dict[str, dict[str, Any]]) -> None:
             wrong = sorted(set(row) ^ set(names))[0]
             text = f'examples.json: inputs.{index}: "{wrong}" is not in both the row and signature.json'
             raise PackageError(text, file="examples.json")
+    _check_holdout(documents.get("holdout.json"), documents["signature.json"]["outputs"])
     for name in documents.get("baseline.json", {}).get("features", {}):
         if name not in names:
             raise PackageError(f'baseline.json: "{name}" is not in signature.json', file="baseline.json")
+
+
+def _check_holdout(holdout: dict[str, Any] | None, outputs: dict[str, Any]) -> None:
+    if holdout is None:
+        return
+    classes = len(cast(list[Any], outputs.get("classes") or []))
+    rows = len(holdout["names"])
+    problems: list[str] = []
+    if len(set(holdout["names"])) != rows:
+        problems.append("a row's name appears twice")
+    parts: list[tuple[str, dict[str, Any]]] = [("", holdout)] + (
+        [("champion.", holdout["champion"])] if holdout.get("champion") else []
+    )
+    for where, part in parts:
+        for key in ("target", "predicted", "probabilities"):
+            values = cast(list[Any] | None, part.get(key))
+            if values is None:
+                continue
+            if len(values) != rows:
+                problems.append(f"{where}{key}: {len(values)} values for {rows} rows")
+            elif key == "probabilities":
+                if any(len(chances) != classes for chances in values):
+                    problems.append(f"{where}{key}: a row has not one for each of {classes} classes")
+            elif classes and any(value not in range(classes) for value in values):
+                problems.append(f"{where}{key}: a value is no position of {classes} classes")
+    if problems:
+        raise PackageError(*(f"holdout.json: {problem}" for problem in problems), file="holdout.json")
 
 
 def check_path(path: str) -> str | None:

@@ -118,7 +118,7 @@ def difference(
         known = ", ".join(sorted(both.candidate.metrics()))
         raise ModelberthError(f"{name} cannot be had from predictions alone, which give {known}")
     sign = 1 if better else -1
-    worse = sign * (best - ours)
+    worse = sign * (best - ours) + 0.0  # never -0
     same = np.array_equal(both.candidate.predicted, both.champion.predicted) and _same(both)
     drawn = [worse] if same else _draws(both, name, sign, rounds, seed)
     return Difference(ours, best, worse, float(np.quantile(drawn, confidence)), confidence, len(both.candidate))

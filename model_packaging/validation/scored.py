@@ -201,10 +201,20 @@ def _binary(rows: Scored) -> Makers:
     return makers | {
         "brier": lambda: np.square(score - truth).mean(),
         "calibration_error": lambda: calibration_error(truth, score),
-        "roc_auc": lambda: m.roc_auc_score(truth, score) if both else None,
+        "roc_auc": lambda: _area(truth, score) if both else None,
         "average_precision": lambda: m.average_precision_score(truth, score) if both else None,
         "log_loss": lambda: m.log_loss(truth, score) if both else None,
     }
+
+
+def _area(truth: Any, score: Any) -> float:
+    """The area under the ROC curve, as Mann and Whitney's statistic of the ranks: many times as quick as the
+    curve, which a bootstrap draws thousands of times."""
+    from scipy.stats import rankdata
+
+    positive = int(truth.sum())
+    wins = rankdata(score)[truth].sum() - positive * (positive + 1) / 2
+    return float(wins / (positive * (len(truth) - positive)))
 
 
 def _several(rows: Scored) -> Makers:

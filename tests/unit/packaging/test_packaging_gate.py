@@ -96,7 +96,7 @@ def test_segments_refuse(original: Package) -> None:
 
 
 def test_worse_than_the_champion_fails(original: Package) -> None:
-    rules = {"metrics": {"f1": {"min": 0.1}}, "no_worse_than": "champion"}
+    rules = {"metrics": {"f1": {"min": 0.1}}, "no_worse_than": "champion", "comparison": "point"}
     champion = metric(original, 0.6)
     assert failed(metric(original, 0.6), rules, champion) == []
     assert failed(metric(original, 0.59), rules, champion) == ["no_worse_than.champion.f1"]
@@ -106,7 +106,7 @@ def test_worse_than_the_champion_fails(original: Package) -> None:
 
 
 def test_every_known_metric_counts_when_none_is_named(original: Package) -> None:
-    rules = {"no_worse_than": "champion"}
+    rules = {"no_worse_than": "champion", "comparison": "point"}
     assert failed(original, rules, original) == []
     worse = metric(original, original.validation["metrics"]["brier"]["value"] + 0.01, "brier")
     assert failed(worse, rules, original) == ["no_worse_than.champion.brier"]
@@ -114,9 +114,9 @@ def test_every_known_metric_counts_when_none_is_named(original: Package) -> None
 
 def test_a_metric_of_unknown_direction_fails(original: Package) -> None:
     package = metric(original, 1.0, "wobble")
-    both = {"metrics": {"wobble": {"min": 0, "max": 2}}, "no_worse_than": "champion"}
+    both = {"metrics": {"wobble": {"min": 0, "max": 2}}, "no_worse_than": "champion", "comparison": "point"}
     assert failed(package, both, package) == ["no_worse_than.champion.wobble"]
-    one = {"metrics": {"wobble": {"max": 2}}, "no_worse_than": "champion"}
+    one = {"metrics": {"wobble": {"max": 2}}, "no_worse_than": "champion", "comparison": "point"}
     assert failed(metric(original, 1.1, "wobble"), one, package) == ["no_worse_than.champion.wobble"]
 
 

@@ -113,7 +113,9 @@ def configuration() -> str:
     parts += [
         "SageMaker takes at most 2,500 characters of JSON in `parameters` and 256 in the gate's rules of a model that "
         "is retrained; at most 1,000 files in each of `source` and `data`; whole minutes, at most `24h`, in "
-        "`flexible_window`; and at most `28d` in `timeout`.\n"
+        "`flexible_window`; and at most `28d` in `timeout`.\n",
+        "To Pulumi the key `on` is a text. Other programs that read YAML 1.1, PyYAML among them, take it for `true`; "
+        "in a file that such a program writes, quote it.\n",
     ]
     parts += _section("Gate: `gate`", "gate", gate.GateRules, {})
     parts += [

@@ -84,7 +84,7 @@ class World(ABC):
             "gate": {
                 "metrics": {"roc_auc": {"min": 0.9}},
                 "no_worse_than": "champion",
-                "tolerance": 0.02,
+                "tolerance": 0.05,
                 "require": ["cross_validation"],
             },
         }

@@ -1,0 +1,35 @@
+"""Run the benchmarks and print their report as Markdown."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.bench import bench_import, bench_models, bench_stack
+from tests.bench.measuring import machine
+from tests.bench.programs import both
+
+PARTS = ("stack", "models", "import")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--part", choices=PARTS, action="append", help="measure only this; may be given again")
+    parser.add_argument("--repeat", type=int, default=3, help="how often one model's stack goes up (default: 3)")
+    options = parser.parse_args()
+    parts = options.part or PARTS
+    sections: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="modelberth-bench-") as folder:
+        # Each part has emulators of its own: what an earlier one left behind does not slow a later one down.
+        if "stack" in parts:
+            with both(Path(folder) / "stack") as programs:
+                sections.append(f"### One model\n\n{bench_stack.run(*programs, options.repeat)}")
+        if "models" in parts:
+            with both(Path(folder) / "models") as programs:
+                sections.append(f"### Many models\n\n{bench_models.run(*programs)}")
+    if "import" in parts:
+        sections.append(f"### Imports\n\n{bench_import.run(5)}")
+    print("\n\n".join([machine(), *sections]))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from .args import (
     RetrainingScheduleArgs,
 )
 from .artifact_bucket import ArtifactBucket
-from .errors import GapError, SpecificationError
+from .errors import SpecificationError
 from .model_deployment import ModelDeployment
 from .model_endpoint import ModelEndpoint
 from .monitoring_alarms import MonitoringAlarms
@@ -18,7 +18,6 @@ from .stack import deploy_stack
 __all__ = [
     "ArtifactBucket",
     "ArtifactBucketArgs",
-    "GapError",
     "ModelDeployment",
     "ModelDeploymentArgs",
     "ModelEndpoint",

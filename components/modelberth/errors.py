@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from model_packaging.errors import ModelberthError, choices, did_you_mean
 
-__all__ = ["GapError", "SpecificationError", "at_key", "at_keys", "choices", "did_you_mean", "problems_of"]
+__all__ = ["SpecificationError", "at_key", "at_keys", "choices", "did_you_mean", "problems_of"]
 
 _LONGEST_VALUE = 80
 
@@ -18,10 +18,6 @@ class SpecificationError(ModelberthError, pulumi.RunError):
 
     Being a `pulumi.RunError`, it ends the program with its text alone and no traceback.
     """
-
-
-class GapError(SpecificationError):
-    """The specification asks for what its platform can't do; the text says why and which platforms can."""
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], where: str) -> list[str]:

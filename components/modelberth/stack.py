@@ -50,10 +50,10 @@ def deploy_stack() -> dict[str, ModelDeployment]:
             arguments[name] = parts.args
     if spec is None or problems:
         raise SpecificationError(*problems)
-    if spec.image is None:
+    images = registry.load(spec.platform, "images")
+    if spec.image is None or images.is_own(spec.image):
         tagged = spec.model_copy(update={"tags": _tags(spec)})
-        repository = registry.load(spec.platform, "images").provision(f"{pulumi.get_stack()}-image", tagged)
-        pulumi.export("image_repository", repository)
+        pulumi.export("image_repository", images.provision(f"{pulumi.get_stack()}-image", tagged))
     deployments = {name: ModelDeployment(name, args) for name, args in arguments.items()}
     for name, deployment in deployments.items():
         pulumi.export(name, deployment.summary)

@@ -628,6 +628,29 @@ def create_endpoint(call: Call) -> dict[str, Any]:
     return {"EndpointArn": arn}
 
 
+def _check_scaling(call: Call, endpoint: Endpoint, config: dict[str, Any]) -> None:
+    """Refuse another machine, or none, for a variant whose number of replicas is scaled.
+
+    Source: developer guide, "Update endpoints that use automatic scaling". The words are ours.
+    """
+    from moto.applicationautoscaling.models import applicationautoscaling_backends
+
+    registered = applicationautoscaling_backends[ACCOUNT][call.region].targets.get(
+        "sagemaker:variant:DesiredInstanceCount", {}
+    )
+    old = call.emulator.hosting.configs.get((call.region, endpoint.config_name), {})
+    machines = {one["VariantName"]: one.get("InstanceType") for one in config["ProductionVariants"]}
+    for variant in old.get("ProductionVariants", []):
+        name = variant["VariantName"]
+        if f"endpoint/{endpoint.name}/variant/{name}" not in registered:
+            continue
+        if machines.get(name) != variant.get("InstanceType"):
+            raise validation_error(
+                f"The update would change the instance type of variant {name} from {variant.get('InstanceType')} to "
+                f"{machines.get(name)}, but the variant is a target for automatic scaling: deregister it first."
+            )
+
+
 @operation("sagemaker", "UpdateEndpoint")
 def update_endpoint(call: Call) -> dict[str, Any]:
     params, hosting = call.params, call.emulator.hosting
@@ -641,9 +664,12 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     if params.get("RetainAllVariantProperties"):
         excluded = {one["VariantPropertyType"] for one in params.get("ExcludeRetainedVariantProperties") or []}
         retain = {"DesiredInstanceCount", "DesiredWeight"} - excluded
+    _check_scaling(call, endpoint, config)
     with endpoint.lock:
         if endpoint.status in IN_PROGRESS:
             raise validation_error(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        if endpoint.status == "Failed":
+            raise validation_error(f'Cannot update failed endpoint "{endpoint.arn}". Delete it and create it again.')
         endpoint.status, endpoint.failure = "Updating", None
         endpoint.modified = call.emulator.clock.now()
         endpoint.pending = {

@@ -66,6 +66,13 @@ class World(world.World):
     def break_replicas(self, endpoint: str) -> None:
         self.handle.post("kill", name=f"endpoint {endpoint}")
 
+    def scaled(self, endpoint: str) -> tuple[int, int] | None:
+        targets = self.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
+        for target in targets["ScalableTargets"]:
+            if target["ResourceId"].startswith(f"endpoint/{endpoint}/"):
+                return target["MinCapacity"], target["MaxCapacity"]
+        return None
+
     def alarm_state(self, name: str) -> str:
         return str(self.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
 

@@ -164,6 +164,24 @@ def test_an_update_under_load_loses_no_request(world: World, outputs: dict[str, 
     assert ask(world, endpoint, row)["probabilities"] == pytest.approx(recorded["probabilities"], abs=1e-6)
 
 
+def test_a_scaled_endpoint_moves_to_larger_machines_and_is_scaled_again(world: World, outputs: dict[str, Any]) -> None:
+    endpoint, usual = outputs["endpoint"]["name"], world.model("better")["endpoint"]
+    assert world.scaled(endpoint) is None
+    scaled = usual | {"scale": {"min": 2, "max": 4}, "rollout": {"bake": "1m"}}
+    world.configure("better", endpoint=scaled)
+    world.up()
+    assert world.scaled(endpoint) == (2, 4)
+    world.configure("better", endpoint=scaled | {"compute": {"cpu": 8, "memory": "16Gi"}})
+    with traffic(world, endpoint, world.package("good").examples["inputs"]) as count:
+        world.up()
+    assert failures(count) == {}
+    assert world.scaled(endpoint) == (2, 4)
+    world.up("--expect-no-changes")
+    world.configure("better")
+    world.up()
+    assert world.scaled(endpoint) is None
+
+
 def test_a_slow_model_is_rolled_back_in_its_canary_and_up_says_so(world: World, outputs: dict[str, Any]) -> None:
     endpoint, alarm = outputs["endpoint"]["name"], outputs["alarms"]["names"]["latency_p95"]
     wait_for(lambda: world.alarm_state(alarm) != "ALARM", 60, "latency is fine before")

@@ -138,6 +138,10 @@ class World(ABC):
         """Kill what serves, as a failing machine does."""
 
     @abstractmethod
+    def scaled(self, endpoint: str) -> tuple[int, int] | None:
+        """Between how many replicas an endpoint is scaled by its load, if it is."""
+
+    @abstractmethod
     def alarm_state(self, name: str) -> str:
         """OK, ALARM or INSUFFICIENT_DATA."""
 

@@ -49,7 +49,8 @@ def make(checkout: Path) -> Iterator[Make]:
     def run(*arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": f"{checkout}:{checkout / 'components'}"}
         done = subprocess.run(
-            ["make", *arguments],
+            # The environment is this one; made anew it would be installed from the copy.
+            ["make", "-o", ".venv/.ready", *arguments],
             cwd=checkout,
             env=environment,
             capture_output=True,

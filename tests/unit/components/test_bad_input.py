@@ -158,8 +158,8 @@ def test_schedules_that_never_fire(schedule: str, source: Path) -> None:
 
 def test_schedules_that_the_platform_lacks(source: Path) -> None:
     assert retraining(source, schedule="0 3 1 * 1") == [
-        "schedule: '0 3 1 * 1' restricts both the day of the month and the day of the week, which EventBridge can't "
-        "express: write * for one of them"
+        "schedule: '0 3 1 * 1': sagemaker can't restrict both the day of the month and the day of the week of a "
+        "schedule: one of the two must be `?` in EventBridge's cron expressions: write * for one of them"
     ]
 
 

@@ -114,4 +114,4 @@ def test_flexible_windows(minutes: int, window: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(("seconds", "fits"), [(0, True), (60, True), (86400, True), (90, False), (86460, False)])
 def test_which_flexible_windows_fit(seconds: int, fits: bool) -> None:
-    assert (eventbridge.check_flexible_window(timedelta(seconds=seconds), "x") == []) is fits
+    assert (eventbridge.check_flexible_window(timedelta(seconds=seconds), "sagemaker", "x") == []) is fits

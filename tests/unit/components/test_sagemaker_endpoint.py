@@ -219,7 +219,8 @@ def test_an_update_is_verified_but_not_a_preview(original: Package, verified: li
     assert verified == []
     deployed = endpoint(original, rollback_alarms=["late"])
     urn = deployed.one("sagemaker/endpoint:Endpoint").urn
-    assert verified == [("shop-dev-churn", "churn-config-1a2b3c4", "eu-central-1", ["late"], urn)]
+    access = {"profile": None, "access_key": None, "secret_key": None, "token": None, "region": "eu-central-1"}
+    assert verified == [("shop-dev-churn", "churn-config-1a2b3c4", access, ["late"], urn)]
 
 
 def test_an_update_that_was_rolled_back_fails_loudly(original: Package, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,8 +234,16 @@ def test_an_update_that_was_rolled_back_fails_loudly(original: Package, monkeypa
 
 def test_what_sagemaker_cannot_do(original: Package) -> None:
     assert wrong(original, rollout={"canary": "10%"}) == [
-        "churn.rollout.canary: SageMaker takes at most half of the replicas for a canary, so scale.min must be "
-        "at least 2, but is 1; or leave canary out: all traffic then shifts at once, watched"
+        "churn.rollout.canary: sagemaker can't give a canary its share of the traffic where one replica runs: "
+        "SageMaker takes at most half of the replicas for a canary, so scale.min must be at least 2; or leave canary "
+        "out: all traffic then shifts at once, watched"
+    ]
+    assert wrong(original, encryption_key="alias/mine") == [
+        "churn.encryption_key: 'alias/mine' is no ARN of a KMS key: write arn:aws:kms:<region>:<account>:key/<id>, no "
+        "alias"
+    ]
+    assert wrong(original, bucket="gs://models") == [
+        "churn.bucket: 'gs://models' is no bucket of S3: write s3://<name>, such as the output url of ArtifactBucket"
     ]
     assert wrong(original, sagemaker={"instance_type": "ml.t2.medium"}, scale={"min": 1, "max": 2}) == [
         "churn.scale.max: ml.t2.medium can't be scaled automatically (SageMaker refuses burstable machines): leave max "

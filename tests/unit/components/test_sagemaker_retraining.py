@@ -161,9 +161,7 @@ def test_what_sagemaker_cannot_do(source: Path, tmp_path: Path) -> None:
         "churn.entrypoint: '__pycache__/train.pyc' would not be uploaded: hidden files and caches are left out"
     ]
     assert wrong(timeout="1500ms") == ["churn.timeout: SageMaker counts in whole seconds, and at most 28d"]
-    assert wrong(flexible_window="90s") == [
-        "churn.flexible_window: EventBridge Scheduler counts in whole minutes, and at most 24h"
-    ]
+    assert wrong(flexible_window="90s") == ["churn.flexible_window: EventBridge Scheduler counts in whole minutes"]
     assert wrong(parameters={"x": "y" * 2500}) == [
         "churn.parameters: 2508 characters of JSON are more than the 2500 that SageMaker takes: put them in a file "
         "beside the script"

@@ -23,7 +23,7 @@ from ...vocabulary import ALARMS, AlarmKind
 from . import eventbridge, machines, pipelines, policies, recurring
 from .dashboards import body, console_url
 from .endpoint import machine_of
-from .packages import package_prefix
+from .packages import check_bucket, package_prefix
 from .policies import Statement
 
 NAMESPACE = "modelberth"
@@ -104,6 +104,7 @@ def check(args: MonitoringAlarmsArgs, where: str) -> list[str]:
     except ValidationError as error:
         return problems_of(error, Options, f"{where}.{args.platform}")
     problems = policies.check_key(args.encryption_key, f"{where}.encryption_key")
+    problems += check_bucket(args.bucket, f"{where}.bucket")
     if "cpu_utilization" in args.rules:
         try:
             machine = machine_of(args.endpoint, args.platform)
@@ -114,10 +115,7 @@ def check(args: MonitoringAlarmsArgs, where: str) -> list[str]:
                 f"{where}.cpu_utilization: how many processors {machine} has is not known here, and CloudWatch counts "
                 f"100% for each: set alarms.{args.platform}.processors"
             )
-    try:
-        eventbridge.schedule_expression(args.monitor.schedule)
-    except ValueError as error:
-        problems.append(f"{where}.monitor.schedule: {error}")
+    problems += eventbridge.check_schedule(args.monitor.schedule, args.platform, f"{where}.monitor.schedule")
     try:
         MonitorOptions.model_validate(args.monitor.options.get(args.platform, {}))
     except ValidationError as error:

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
@@ -13,12 +15,13 @@ from model_packaging.package import Package, open_package
 
 from ...args import ModelEndpointArgs
 from ...errors import problems_of
+from ...gaps import refusal
 from ...names import physical_name
 from ...outputs import EndpointOutputs
 from ...spec import PRIMARY, EndpointSpec, Spec
-from . import live
+from . import live, policies
 from .machines import smallest
-from .packages import package_prefix, upload
+from .packages import check_bucket, package_prefix, upload
 from .policies import (
     Place,
     bucket_read,
@@ -31,9 +34,10 @@ from .policies import (
     trust,
     use_key,
 )
+from .recurring import bucket_name, here
 
 SHADOW = "shadow"
-_MAXIMUM_BAKE_SECONDS = 3600
+_LONGEST_BAKE = timedelta(hours=1)
 _STARTUP_SECONDS = 600
 
 
@@ -71,7 +75,8 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         options = options_of(args, args.platform)
     except ValidationError as error:
         return problems_of(error, Options, f"{where}.{args.platform}")
-    problems: list[str] = []
+    problems = policies.check_key(args.encryption_key, f"{where}.encryption_key")
+    problems += check_bucket(args.bucket, f"{where}.bucket")
     machine = options.instance_type
     if machine is None:
         try:
@@ -89,12 +94,9 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
             "leave max out, or name another machine"
         )
     if args.rollout.canary is not None and args.scale.min < 2:
-        problems.append(
-            f"{where}.rollout.canary: SageMaker takes at most half of the replicas for a canary, so scale.min must "
-            f"be at least 2, but is {args.scale.min}; or leave canary out: all traffic then shifts at once, watched"
-        )
-    if not 0 <= args.rollout.bake.total_seconds() <= _MAXIMUM_BAKE_SECONDS:
-        problems.append(f"{where}.rollout.bake: SageMaker bakes for at most 1h")
+        problems.append(refusal(args.platform, "canary_of_one_replica", f"{where}.rollout.canary"))
+    if args.rollout.bake > _LONGEST_BAKE:
+        problems.append(refusal(args.platform, "bake_over_an_hour", f"{where}.rollout.bake"))
     if len(args.rollback_alarms) > 10:
         problems.append(f"{where}: SageMaker watches at most 10 alarms during an update")
     return problems
@@ -103,16 +105,11 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
 def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpointArgs) -> EndpointOutputs:
     """Make the endpoint and all it needs."""
     child = pulumi.ResourceOptions(parent=component)
-    invoke = pulumi.InvokeOptions(parent=component)
-    place = pulumi.Output.all(
-        aws.get_partition_output(opts=invoke).partition,
-        aws.get_region_output(opts=invoke).region,
-        aws.get_caller_identity_output(opts=invoke).account_id,
-    ).apply(lambda parts: Place(*parts))
+    place = here(component)
     endpoint_name = args.endpoint_name or physical_name(name)
     options = options_of(args, args.platform)
     packages = _packages(args)
-    bucket = pulumi.Output.from_input(args.bucket).apply(lambda url: url.removeprefix("s3://").strip("/"))
+    bucket = bucket_name(args.bucket)
 
     role = aws.iam.Role(
         f"{name}-serve",
@@ -159,11 +156,15 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
         ),
     )
     if args.scale.autoscaled:
-        _scaling(name, list(_weights(args)), endpoint, args, child)
+        _scaling(name, endpoint, args, child)
 
     region = place.apply(lambda place: place.region)
     # Everything that others use comes after this check, so that a rolled-back update is never taken for a success.
-    verified = pulumi.Output.all(endpoint.name, config.name, region, endpoint.urn, args.rollback_alarms).apply(_verify)
+    verified = pulumi.Output.unsecret(
+        pulumi.Output.all(
+            endpoint.name, config.name, live.access(component, region), endpoint.urn, args.rollback_alarms
+        ).apply(_verify)
+    )
     url = pulumi.Output.concat(
         "https://runtime.sagemaker.", region, ".amazonaws.com/endpoints/", verified, "/invocations"
     )
@@ -175,22 +176,25 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     return EndpointOutputs(name=verified, url=url, invoke_command=command)
 
 
-async def _verify(known: list[object]) -> str:
-    endpoint, config, region, urn, alarms = known
+async def _verify(known: list[Any]) -> str:
+    endpoint, config, access, urn, alarms = known
     if not pulumi.runtime.is_dry_run():
-        await asyncio.to_thread(live.verify, str(endpoint), str(config), str(region), list(alarms), str(urn))  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]
-    return str(endpoint)
+        await asyncio.to_thread(live.verify, endpoint, config, access, alarms, urn)
+    return endpoint
 
 
 def _hooks() -> pulumi.ResourceHookBinding:
-    # One hook serves every endpoint of a run: the engine takes each name once. A process may see several runs.
+    # They serve every endpoint of a run: the engine takes each name once. A process may see several runs.
     run = pulumi.runtime.get_root_resource()
-    if run not in _error_hooks:
-        _error_hooks[run] = pulumi.ErrorHook("modelberth-sagemaker-explain", live.explain_or_retry)
-    return pulumi.ResourceHookBinding(on_error=[_error_hooks[run]])
+    if run not in _bindings:
+        _bindings[run] = pulumi.ResourceHookBinding(
+            before_update=[pulumi.ResourceHook("modelberth-sagemaker-release", live.release_replicas)],
+            on_error=[pulumi.ErrorHook("modelberth-sagemaker-explain", live.explain_or_retry)],
+        )
+    return _bindings[run]
 
 
-_error_hooks: WeakKeyDictionary[pulumi.Resource | None, pulumi.ErrorHook] = WeakKeyDictionary()
+_bindings: WeakKeyDictionary[pulumi.Resource | None, pulumi.ResourceHookBinding] = WeakKeyDictionary()
 
 
 def _packages(args: ModelEndpointArgs) -> dict[str, Package]:
@@ -329,13 +333,14 @@ def _deployment(args: ModelEndpointArgs) -> aws.sagemaker.EndpointDeploymentConf
 
 
 def _scaling(
-    name: str,
-    variants: list[str],
-    endpoint: aws.sagemaker.Endpoint,
-    args: ModelEndpointArgs,
-    child: pulumi.ResourceOptions,
+    name: str, endpoint: aws.sagemaker.Endpoint, args: ModelEndpointArgs, child: pulumi.ResourceOptions
 ) -> None:
-    for variant in variants:
+    # Another machine is not taken while a target is registered: the endpoint's hook releases it, and here it is made
+    # anew. Its name stays, so that two of it can't be there at once.
+    anew = child.merge(
+        pulumi.ResourceOptions(replacement_trigger=machine_of(args, args.platform), delete_before_replace=True)
+    )
+    for variant in _weights(args):
         target = aws.appautoscaling.Target(
             f"{name}-{variant}-replicas",
             service_namespace="sagemaker",
@@ -344,7 +349,7 @@ def _scaling(
             min_capacity=args.scale.min,
             max_capacity=args.scale.max or args.scale.min,
             tags=args.tags,
-            opts=child,
+            opts=anew,
         )
         aws.appautoscaling.Policy(
             f"{name}-{variant}-load",
@@ -359,5 +364,5 @@ def _scaling(
                 "scale_in_cooldown": 300,
                 "scale_out_cooldown": 60,
             },
-            opts=child,
+            opts=anew,
         )

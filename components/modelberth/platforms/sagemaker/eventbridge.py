@@ -10,8 +10,14 @@ from datetime import timedelta
 
 from croniter import croniter
 
+from ...gaps import refusal
+
 MOST_FLEXIBLE = timedelta(minutes=1440)
 """The longest flexible window. Source: FlexibleTimeWindow, EventBridge Scheduler API Reference."""
+
+
+class DayAndWeekday(ValueError):
+    """A schedule that EventBridge can't express because it restricts both kinds of day."""
 
 
 def schedule_expression(cron: str) -> str:
@@ -35,10 +41,7 @@ def schedule_expression(cron: str) -> str:
         raise ValueError(f"{cron!r} uses #, which is not written for EventBridge: write days of the week alone")
     minute, hour, day, month, weekday = fields
     if day is not None and weekday is not None:
-        raise ValueError(
-            f"{cron!r} restricts both the day of the month and the day of the week, which EventBridge can't express: "
-            "write * for one of them"
-        )
+        raise DayAndWeekday(f"{cron!r} restricts both the day of the month and the day of the week")
     days = "?" if weekday is not None else _written(day)
     weekdays = "?" if weekday is None else _written([value % 7 + 1 for value in weekday])
     return f"cron({_written(minute)} {_written(hour)} {days} {_written(month)} {weekdays} *)"
@@ -57,11 +60,24 @@ def _written(values: Sequence[int] | None) -> str:
     return ",".join(parts)
 
 
-def check_flexible_window(window: timedelta, where: str) -> list[str]:
+def check_schedule(cron: str, platform: str, where: str) -> list[str]:
+    """Say why EventBridge has no such schedule, if it has none."""
+    try:
+        schedule_expression(cron)
+    except DayAndWeekday:
+        return [refusal(platform, "day_and_weekday", f"{where}: {cron!r}")]
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    return []
+
+
+def check_flexible_window(window: timedelta, platform: str, where: str) -> list[str]:
     """Say what EventBridge Scheduler can't do with a flexible window."""
-    if window <= MOST_FLEXIBLE and not window % timedelta(minutes=1):
-        return []
-    return [f"{where}: EventBridge Scheduler counts in whole minutes, and at most 24h"]
+    if window > MOST_FLEXIBLE:
+        return [refusal(platform, "flexible_window_over_a_day", where)]
+    if window % timedelta(minutes=1):
+        return [f"{where}: EventBridge Scheduler counts in whole minutes"]
+    return []
 
 
 def flexible_time_window(window: timedelta) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""An ECR repository for the container image, while the stack's configuration names none."""
+"""An ECR repository for the container image, unless the stack's configuration names an image elsewhere."""
 
 import json
 
@@ -7,15 +7,26 @@ import pulumi_aws as aws
 
 from ...names import physical_name
 from ...spec import StackSpec
+from .policies import image_repository
 
 _KEPT_IMAGES = 20
+
+
+def is_own(image: object) -> bool:
+    """Whether an image lies in the repository that `provision` makes, so that the stack must keep it."""
+    arn = image_repository(image) if isinstance(image, str) else None
+    return arn is not None and arn.endswith(f":repository/{_name()}")
+
+
+def _name() -> str:
+    return physical_name("modelberth", longest=100)
 
 
 def provision(name: str, spec: StackSpec) -> pulumi.Output[str]:
     """Make the repository and return its address, for `modelberth image build --push --repository`."""
     repository = aws.ecr.Repository(
         name,
-        name=physical_name("modelberth", longest=100),
+        name=_name(),
         # A tag always means the same image, so that what was deployed can be told from its reference.
         image_tag_mutability="IMMUTABLE",
         image_scanning_configuration={"scan_on_push": True},

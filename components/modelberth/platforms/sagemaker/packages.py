@@ -8,6 +8,13 @@ from model_packaging.package import Package
 from ...args import CommonArgs
 
 
+def check_bucket(address: object, where: str) -> list[str]:
+    """Say what is wrong with a bucket's address that is known already: SageMaker reads and writes S3 only."""
+    if not isinstance(address, str) or not address or address.startswith("s3://"):
+        return []
+    return [f"{where}: {address!r} is no bucket of S3: write s3://<name>, such as the output url of ArtifactBucket"]
+
+
 def package_prefix(package: Package) -> str:
     """Return the key below which a package's files are kept, ending in a slash."""
     return f"packages/{package.name}/{package.digest.removeprefix('sha256:')}/"

@@ -18,7 +18,7 @@ from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec, Spec
 from . import eventbridge, pipelines, policies, recurring
 from .machines import smallest
-from .packages import object_tags, package_prefix
+from .packages import check_bucket, object_tags, package_prefix
 from .policies import Statement
 
 _MOST_FILES = 1000
@@ -45,6 +45,7 @@ class Upload:
 def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
     """Return what SageMaker and EventBridge can't do with these arguments."""
     problems = policies.check_key(args.encryption_key, f"{where}.encryption_key")
+    problems += check_bucket(args.bucket, f"{where}.bucket")
     try:
         options = Options.model_validate(args.options.get(args.platform, {}))
     except ValidationError as error:
@@ -55,11 +56,8 @@ def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
                 smallest(args.compute, "training")
             except ValueError as error:
                 problems.append(f"{where}.compute: {error}")
-    try:
-        eventbridge.schedule_expression(args.schedule)
-    except ValueError as error:
-        problems.append(f"{where}.schedule: {error}")
-    problems += eventbridge.check_flexible_window(args.flexible_window, f"{where}.flexible_window")
+    problems += eventbridge.check_schedule(args.schedule, args.platform, f"{where}.schedule")
+    problems += eventbridge.check_flexible_window(args.flexible_window, args.platform, f"{where}.flexible_window")
     if not timedelta(seconds=1) <= args.timeout <= _MOST_RUNTIME or args.timeout % timedelta(seconds=1):
         problems.append(f"{where}.timeout: SageMaker counts in whole seconds, and at most 28d")
     written = len(pipelines.compact(args.parameters))

@@ -1,0 +1,40 @@
+"""What a platform can't do of what the specification can ask: one table for each platform, `platforms/<name>/gaps.py`.
+
+A table feeds three readers: the error that a user gets, the strict expectations of the conformance suite, and the
+support table of the documentation.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from . import registry
+from .errors import choices
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Attributes: `kind`, whose it is to close: ours, the vendor's or never; `reason`, why, with what to do instead."""
+
+    kind: Literal["ours", "vendor", "never"]
+    reason: str
+
+
+FEATURES: dict[str, str] = {
+    "bake_over_an_hour": "watch the alarms for more than an hour after each step of an update",
+    "canary_of_one_replica": "give a canary its share of the traffic where one replica runs",
+    "day_and_weekday": "restrict both the day of the month and the day of the week of a schedule",
+    "flexible_window_over_a_day": "start a scheduled run more than a day late",
+}
+"""What can be asked for and some platform lacks, by name. Whatever is not here works everywhere."""
+
+
+def gaps_of(platform: str) -> dict[str, Gap]:
+    """Return the table of one platform."""
+    return registry.load(platform, "gaps").GAPS
+
+
+def refusal(platform: str, feature: str, where: str) -> str:
+    """Return what to say where `where` asks a platform for what it lacks, with the platforms that have it."""
+    able = [name for name in registry.PLATFORMS if name != platform and feature not in gaps_of(name)]
+    others = f"; {choices(able)} can" if able else ""
+    return f"{where}: {platform} can't {FEATURES[feature]}: {gaps_of(platform)[feature].reason}{others}"

@@ -1,0 +1,53 @@
+"""Each gap is one: what a platform's table lists is refused for its reason, and what it does not list is taken."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelberth.args import ModelDeploymentArgs
+from modelberth.gaps import FEATURES, gaps_of
+from modelberth.model_deployment import prepare
+from modelberth.registry import PLATFORMS
+
+from tests.conformance.world import HERE
+
+ASKING: dict[str, dict[str, Any]] = {
+    "bake_over_an_hour": {"endpoint": {"rollout": {"bake": "2h"}}},
+    "canary_of_one_replica": {"endpoint": {"scale": {"min": 1}, "rollout": {"canary": "10%"}}},
+    "day_and_weekday": {"retraining": {"schedule": "0 3 1 * 1"}},
+    "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
+}
+"""A specification that asks for each feature."""
+
+
+def problems(platform: str, package: Path, data: Path, changes: dict[str, Any]) -> list[str]:
+    retraining = {"schedule": "0 3 * * 1", "source": HERE / "model", "entrypoint": "train.py", "data": data}
+    model = changes | {"retraining": retraining | changes.get("retraining", {})}
+    args = ModelDeploymentArgs.model_validate(
+        {"platform": platform, "package": str(package), "image": "image", **model}
+    )
+    return prepare("tumours", args, "models.tumours").problems
+
+
+@pytest.mark.parametrize("feature", sorted(FEATURES))
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_gap(platform: str, feature: str, packages: Path) -> None:
+    found = problems(platform, packages / "good", packages / "data", ASKING[feature])
+    gap = gaps_of(platform).get(feature)
+    if gap is None:
+        assert found == []
+    else:
+        (refused,) = found
+        assert f"{platform} can't {FEATURES[feature]}: {gap.reason}" in refused
+        assert refused.startswith("models.tumours.")
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_the_table_lists_known_features(platform: str) -> None:
+    assert gaps_of(platform).keys() <= FEATURES.keys()
+    assert ASKING.keys() == FEATURES.keys()
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_what_no_table_lists_is_taken(platform: str, packages: Path) -> None:
+    assert problems(platform, packages / "good", packages / "data", {}) == []

@@ -20,6 +20,7 @@ import psutil
 
 from sandbox.aws import objects
 from sandbox.aws.api import ACCOUNT, Call, listed, operation, validation_error
+from sandbox.aws.applicationscaling import registered
 from sandbox.aws.capture import Capture
 from sandbox.aws.containers import Container, free_port
 from sandbox.aws.tagging import tag_map
@@ -633,16 +634,11 @@ def _check_scaling(call: Call, endpoint: Endpoint, config: dict[str, Any]) -> No
 
     Source: developer guide, "Update endpoints that use automatic scaling". The words are ours.
     """
-    from moto.applicationautoscaling.models import applicationautoscaling_backends
-
-    registered = applicationautoscaling_backends[ACCOUNT][call.region].targets.get(
-        "sagemaker:variant:DesiredInstanceCount", {}
-    )
     old = call.emulator.hosting.configs.get((call.region, endpoint.config_name), {})
     machines = {one["VariantName"]: one.get("InstanceType") for one in config["ProductionVariants"]}
     for variant in old.get("ProductionVariants", []):
         name = variant["VariantName"]
-        if f"endpoint/{endpoint.name}/variant/{name}" not in registered:
+        if not registered(call.region, endpoint.name, name):
             continue
         if machines.get(name) != variant.get("InstanceType"):
             raise validation_error(

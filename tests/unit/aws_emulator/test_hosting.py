@@ -320,6 +320,42 @@ def test_only_existing_variants_can_be_scaled(account: Account) -> None:
     register(ResourceId=f"endpoint/{endpoint}/variant/main", **target)
 
 
+def test_a_scaled_variant_keeps_its_machine_until_it_is_deregistered(account: Account) -> None:
+    # Developer guide, "Update endpoints that use automatic scaling".
+    scaling, model = account("application-autoscaling"), account.model()
+    endpoint = account.endpoint(account.config(variant(model)))
+    account.settled(endpoint)
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ResourceId": f"endpoint/{endpoint}/variant/main",
+    }
+    scaling.register_scalable_target(MinCapacity=1, MaxCapacity=2, **target)
+    tracking = {
+        "TargetValue": 10.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    }
+    scaling.put_scaling_policy(
+        PolicyName="load",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration=tracking,
+        **target,
+    )
+    update = account("sagemaker").update_endpoint
+    larger = account.config(variant(model) | {"InstanceType": "ml.m5.xlarge"})
+    code, message = refused(update, EndpointName=endpoint, EndpointConfigName=larger)
+    assert code == "ValidationException"
+    assert "from ml.m7i.large to ml.m5.xlarge" in message
+    update(EndpointName=endpoint, EndpointConfigName=account.config(variant(model, count=2)))
+    account.settled(endpoint)
+    scaling.deregister_scalable_target(**target)
+    assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
+    assert refused(scaling.deregister_scalable_target, **target)[0] == "ObjectNotFoundException"
+    assert refused(scaling.delete_scaling_policy, PolicyName="load", **target)[0] == "ObjectNotFoundException"
+    update(EndpointName=endpoint, EndpointConfigName=larger)
+    assert account.settled(endpoint)["EndpointConfigName"] == larger
+
+
 def test_two_images_have_their_own_digest_and_program(account: Account) -> None:
     # OCI image specification: the digest is that of the manifest, so the same image pushed again keeps it.
     registry = IMAGE.split("/")[0]

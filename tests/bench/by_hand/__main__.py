@@ -26,17 +26,7 @@ tags = {"modelberth:project": pulumi.get_project(), "modelberth:stack": pulumi.g
 digest = hashlib.sha256((package / "manifest.json").read_bytes()).hexdigest()
 script_key = f"{hashlib.sha256(script.read_bytes()).hexdigest()}/"
 table_key = f"{hashlib.sha256(table.read_bytes()).hexdigest()}/"
-package_files = [
-    "baseline.json",
-    "card.html",
-    "card.md",
-    "data.json",
-    "environment.lock",
-    "examples.json",
-    "model/model.skops",
-    "signature.json",
-    "validation.json",
-]
+package_files = [file for file in sorted(package.rglob("*")) if file.is_file() and file.name != "manifest.json"]
 package_key = f"packages/tumours/{digest}/"
 
 
@@ -611,7 +601,8 @@ def make_endpoint(
             *pull_image,
         ),
     )
-    files = [put(f"{name}-{file}", bucket, package_key + file, package / file) for file in package_files]
+    paths = {file.relative_to(package).as_posix(): file for file in package_files}
+    files = [put(f"{name}-{path}", bucket, package_key + path, file) for path, file in paths.items()]
     manifest = put(f"{name}-manifest", bucket, f"{package_key}manifest.json", package / "manifest.json", [*files])
     serving = aws.sagemaker.Model(
         f"{name}-primary-model",

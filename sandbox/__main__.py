@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from model_packaging.errors import ModelberthError
 from sandbox import emulator, examples, report, settings
-from sandbox.engine.install import Engine
+from sandbox.engine.install import Engine, installed_engine
 from sandbox.engine.run import Stack, ensure_tools
 from sandbox.stack_file import StackFile, read
 
@@ -20,10 +20,9 @@ from sandbox.stack_file import StackFile, read
 def up(name: str) -> None:
     """Deploy a stack, ask it for a prediction and print what is there."""
     stack = read(name)
-    engine = ensure_tools()
-    environment = _environment(stack, engine)
     if stack.emulator_url is None:
-        _check_account(stack, official=engine.installed)
+        _check_account(stack)
+    environment = _environment(stack, ensure_tools())
     examples.ensure_packages(stack)
     driven = Stack(name, environment)
     driven.ensure()
@@ -39,7 +38,7 @@ def down(name: str) -> None:
     driven = Stack(name, _environment(stack, ensure_tools()))
     if driven.exists():
         _ensure_emulator(stack, driven)
-        driven.destroy()
+        driven.destroy(preview=stack.emulator_url is None)
         _memory(stack).unlink(missing_ok=True)
     if stack.emulator_url and emulator.stop(stack.emulator_url):
         print("The sandbox has stopped.", flush=True)
@@ -71,7 +70,7 @@ def _environment(stack: StackFile, engine: Engine) -> dict[str, str]:
     return settings.process_environment(_variables(stack, engine))
 
 
-def _check_account(stack: StackFile, *, official: bool) -> None:
+def _check_account(stack: StackFile) -> None:
     """Say what a stack on a real account lacks, before anything is done.
 
     Raises:
@@ -86,7 +85,7 @@ def _check_account(stack: StackFile, *, official: bool) -> None:
             f"credentials ({error}): run `aws sso login`, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY"
         )
-    if not official:
+    if installed_engine() is None:
         problems.append(
             f"stacks/Pulumi.{stack.name}.yaml: a real account is deployed to by the official AWS plugin only, which "
             "comes with Pulumi: install it (https://www.pulumi.com/docs/install/)"

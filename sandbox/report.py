@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from modelberth.schedules import next_run
 
 from model_packaging.errors import ModelberthError
 from model_packaging.package import open_package
+from model_packaging.storage import is_remote
 from sandbox.settings import ROOT
 from sandbox.stack_file import StackFile
 
@@ -34,7 +36,8 @@ def _model(name: str, model: dict[str, Any], outputs: dict[str, Any], stack: Sta
     rows: Rows = []
     endpoint = outputs.get("endpoint")
     if endpoint:
-        package = open_package(ROOT / str(model["package"]))
+        address = str(model["package"])
+        package = open_package(address if is_remote(address) else ROOT / address)
         example, recorded = package.examples["inputs"][0], package.examples["predictions"][0]
         predicted = predict(endpoint["name"], example, stack.region)
         agree = equal(predicted, recorded, float(package.examples["tolerance"]))
@@ -61,7 +64,7 @@ def _model(name: str, model: dict[str, Any], outputs: dict[str, Any], stack: Sta
         fires = next_run(str(retraining["schedule"]), timezone)
         rows.append(("retraining", f"next {fires:%a %Y-%m-%d %H:%M} {timezone}: {outputs['retraining']['job_name']}"))
     if endpoint:
-        rows.append(("model card", str((package.path / "card.html").relative_to(ROOT))))
+        rows.append(("model card", os.path.relpath(package.path / "card.html", ROOT)))
         rows.append(("call it", _command(endpoint["name"], example)))
     width = max(len(label) for label, _ in rows)
     return "\n".join([name, *(f"  {label:<{width}}  {text}" for label, text in rows)])

@@ -1,5 +1,6 @@
 """What the sandbox must know of a stack before the engine runs: where its clouds are, and which packages it wants."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,32 @@ def read(name: str) -> StackFile:
     if not path.is_file():
         raise ModelberthError(f"unknown stack {name!r}: choose {choices(known)}{did_you_mean(name, known)}")
     try:
-        document = yaml.safe_load(path.read_text())
+        root = yaml.compose(path.read_text(), yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ModelberthError(f"{path.relative_to(ROOT)}: no YAML: {error}") from error
+    # PyYAML keeps the last of two; the engine refuses them without the file's name or the whole key.
+    twice = [f"{path.relative_to(ROOT)}: {problem}" for problem in _written_twice(root, "")]
+    if twice:
+        raise ModelberthError(*twice)
+    document = yaml.safe_load(path.read_text())
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):
         raise ModelberthError(f"{path.relative_to(ROOT)}: has no `config:` with the stack's settings")
     return StackFile(name, path, config)
+
+
+def _written_twice(node: yaml.Node | None, where: str) -> Iterator[str]:
+    """One sentence for each key of a mapping that is written more than once, by its full key and both lines."""
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _written_twice(item, f"{where}.{index}")
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        full = f"{where}.{key.value}".removeprefix(".").removeprefix("config.")
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            yield f"{full}: is written twice, in lines {lines[key.value]} and {line}; give one of them another name"
+        lines[key.value] = line
+        yield from _written_twice(value, f"{where}.{key.value}")

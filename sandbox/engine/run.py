@@ -54,9 +54,13 @@ class Stack:
         """Read the world again, because what the engine remembers may be gone."""
         self.do("refresh", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", quiet=True)
 
-    def destroy(self) -> None:
-        """Delete everything, and the stack's record with it."""
-        self.do("destroy", "--yes", "--skip-preview", "--suppress-outputs")
+    def destroy(self, *, preview: bool) -> None:
+        """Delete everything, and the stack's record with it.
+
+        Args:
+            preview: Whether the engine looks first, and refuses before anything is deleted if something is protected.
+        """
+        self.do("destroy", "--yes", "--suppress-outputs", *([] if preview else ["--skip-preview"]))
         self.do("stack", "rm", "--yes", "--preserve-config", quiet=True)
 
     def outputs(self) -> str:

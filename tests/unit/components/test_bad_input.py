@@ -64,7 +64,7 @@ def test_unknown_keys_get_the_nearest_name() -> None:
         "capture, compute, rollout, sagemaker, scale, shadow, variants"
     ]
     assert of_churn(gate={"metrics": {"f1": {"mim": 0.8}}}) == [
-        "gate.metrics.f1.mim: unknown key (did you mean min?); allowed here: max, min"
+        "gate.metrics.f1.mim: unknown key (did you mean min?); allowed here: confident, max, min"
     ]
     assert of_churn(bucket={"sagemaker": {"kms": 1}}) == ["bucket.sagemaker.kms: unknown key; allowed here: "]
 
@@ -394,6 +394,14 @@ def test_a_stack_without_an_image_makes_a_registry_for_it() -> None:
     assert repository.inputs["tags"] == {"modelberth:project": "shop", "modelberth:stack": "dev"}
     assert repository.request.protect
     assert deployed.exports["image_repository"].endswith("/shop-dev-modelberth")
+
+
+@pytest.mark.parametrize(("repository", "kept"), [("shop-dev-modelberth", True), ("someone-elses", False)])
+def test_a_stack_keeps_the_registry_that_it_made_for_its_image(repository: str, kept: bool) -> None:
+    image = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/{repository}@sha256:{'a' * 64}"
+    values = config(platform="sagemaker", image=image, models={"churn": {"package": "none"}})
+    deployed = deploy(deploy_stack, config=values)
+    assert len(deployed.of("ecr/repository:Repository")) == kept
 
 
 def test_two_models_of_one_name_are_refused_by_the_engine_itself(tmp_path: Path) -> None:

@@ -206,11 +206,18 @@ def test_a_preview_shows_the_same_resources_with_nothing_known(kind: Any, makers
 
 @each
 @pytest.mark.parametrize("development", [False, True])
-def test_only_a_bucket_is_protected_and_not_in_development(kind: Any, development: bool, makers: Makers) -> None:
+def test_buckets_with_what_keeps_them_private_and_endpoints_are_protected_but_not_in_development(
+    kind: Any, development: bool, makers: Makers
+) -> None:
     deployed = deploy(lambda: makers[kind]("churn", development=development))
-    protected = [one.type for one in deployed.children if one.request.protect]
-    buckets = [one.type for one in deployed.of("s3/bucket:Bucket")]
-    assert protected == ([] if development else buckets)
+    protected = {one.type for one in deployed.children if one.request.protect}
+    kept = ("aws:s3/bucket:Bucket", "aws:sagemaker/endpoint:Endpoint")
+    expected = {
+        one.type
+        for one in deployed.children
+        if one.type in kept or (one.type.startswith("aws:s3/bucket") and "Object" not in one.type)
+    }
+    assert protected == (set() if development else expected)
     assert all(one.inputs["forceDestroy"] == development for one in deployed.of("s3/bucket:Bucket"))
 
 

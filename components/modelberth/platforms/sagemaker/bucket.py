@@ -51,13 +51,9 @@ def tls_only(bucket_arn: str) -> dict[str, object]:
 
 def provision(component: pulumi.ComponentResource, name: str, args: ArtifactBucketArgs) -> BucketOutputs:
     """Make the bucket and everything that keeps it private."""
-    child = pulumi.ResourceOptions(parent=component)
-    bucket = aws.s3.Bucket(
-        name,
-        force_destroy=args.development,
-        tags=args.tags,
-        opts=child.merge(pulumi.ResourceOptions(protect=not args.development)),
-    )
+    # What keeps the bucket private stays as long as the bucket does.
+    child = pulumi.ResourceOptions(parent=component, protect=not args.development)
+    bucket = aws.s3.Bucket(name, force_destroy=args.development, tags=args.tags, opts=child)
     private = aws.s3.BucketPublicAccessBlock(
         f"{name}-private",
         bucket=bucket.id,

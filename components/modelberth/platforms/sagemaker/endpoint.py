@@ -148,6 +148,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
         opts=child.merge(
             pulumi.ResourceOptions(
                 depends_on=[permissions],
+                protect=not args.development,
                 # Two can't have its name at once.
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="2h", delete="30m"),

@@ -111,7 +111,10 @@ def verify(endpoint: str, config_name: str, settings: Access, alarms: list[str],
 
 def _replace(urn: str) -> str:
     """What to do with an endpoint that failed: SageMaker takes nothing but its deletion."""
-    return f"SageMaker can't update a failed endpoint. Once the cause is mended: pulumi up --replace '{urn}'"
+    return (
+        f"SageMaker can't update a failed endpoint. Once the cause is mended: pulumi up --replace '{urn}'\n"
+        f"(outside a development stack it is protected; before that: pulumi state unprotect --yes '{urn}')"
+    )
 
 
 def _fired(alarms: list[str], settings: Access) -> str:

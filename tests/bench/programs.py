@@ -31,6 +31,13 @@ class Program(sagemaker.World):
     title: str
     """What the tables call it."""
 
+    def __init__(self, folder: Path, packages: Path, variables: dict[str, str]) -> None:
+        super().__init__(folder, packages)
+        self.variables = variables
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | self.variables
+
     def start(self) -> None:
         # At its real speed, so that no hourly job of the stack disturbs what is measured.
         self.handle = start(folder=self.folder.parent / f"{self.folder.name}-work")
@@ -87,11 +94,11 @@ class ByHand(Program):
 
 
 @contextmanager
-def both(folder: Path) -> Iterator[tuple[ByHand, Components]]:
-    """Start both programs' emulators and make their empty stacks."""
+def both(folder: Path, **variables: str) -> Iterator[tuple[ByHand, Components]]:
+    """Start both programs' emulators and make their empty stacks; `variables` are set for the engine."""
     packages = _packages()
     folder.mkdir(parents=True)
-    programs = ByHand(folder / "by-hand", packages), Components(folder / "components", packages)
+    programs = ByHand(folder / "by-hand", packages, variables), Components(folder / "components", packages, variables)
     started: list[Program] = []
     try:
         for program in programs:

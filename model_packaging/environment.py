@@ -6,11 +6,6 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-FORMAT_ROOTS = {
-    "sklearn-skops": ("scikit-learn", "skops", "pandas"),
-    "onnx": ("onnxruntime", "pandas"),
-}
-
 
 def environment_lock(roots: Sequence[str]) -> str:
     """`name==version` of the roots and of all they need here, sorted, one a line."""

@@ -19,8 +19,10 @@ from . import formats
 from .archive import write_tar
 from .datasets import data_version, records
 from .documents import dumps
-from .environment import FORMAT_ROOTS, distributions_of, environment_lock
+from .environment import distributions_of, environment_lock
 from .errors import ModelberthError
+from .formats.convert import to_onnx
+from .formats.store import Source, store
 from .package import Package, verify
 from .schema import MANIFEST, SCHEMA_VERSION
 from .signatures import infer_inputs, infer_outputs
@@ -44,14 +46,22 @@ def pack(
     card: bool = True,
     created: datetime | None = None,
     trusted: Sequence[str] = (),
+    prefer_onnx: bool = False,
+    allow_pickle: bool = False,
 ) -> Package:
-    """Pack a fitted scikit-learn estimator, or the path of an ONNX file, into `output`.
+    """Pack a fitted model into `output`.
+
+    `model` is a fitted estimator of scikit-learn, a model of XGBoost, LightGBM or CatBoost (native, or by its
+    scikit-learn wrapper), a model file of any of the formats, or a folder that MLflow wrote.
 
     `inputs` is a DataFrame of the rows the model was trained on: it gives the signature, the
     baseline and the examples. `data` is a `data_version(...)`, or a DataFrame or files to make one
     of; `validation` comes from `validate(...)`, which also gives the baseline its predictions: those on
     rows the model had not seen, because a model answers the ones it learnt more surely than any traffic.
-    For ONNX give `task`, and `classes` of a classifier.
+    For ONNX give `task`, and `classes` of a classifier; a booster alone knows its classes only as 0, 1, ….
+    With `prefer_onnx` a scikit-learn estimator is converted to ONNX where that gives the same predictions.
+    With `allow_pickle` a pickle may be read, and an estimator that skops cannot describe is pickled; whoever
+    loads the package must allow that too. The card says in which form the model is kept.
     `created` (else the environment's SOURCE_DATE_EPOCH, else nothing) is recorded in the manifest.
     `output` is a folder, or a path ending in `.tar`; an earlier package there is replaced.
     """
@@ -63,30 +73,36 @@ def pack(
     _check_target(target)
     if data is not None and not isinstance(data, dict):
         data = data_version(data, name=name)
-    model_format, model_file, content = _model_bytes(model)
-    outputs = infer_outputs(model, task, list(classes) if classes is not None else None)
+    source = store(model, trusted=trusted, allow_pickle=allow_pickle)
+    outputs = infer_outputs(
+        source.estimator,
+        task or source.stored.task,
+        list(classes) if classes is not None else source.stored.classes,
+    )
     validation = None if validation is None else dict(validation)
     predictions: dict[str, Any] = (validation or {}).pop("predictions", {})
     signature = {"inputs": infer_inputs(inputs), "outputs": outputs}
-    lock = environment_lock([*FORMAT_ROOTS[model_format], *distributions_of(_modules(model))])
+    stored = to_onnx(source, signature, inputs, TOLERANCE) if prefer_onnx else source.stored
+    modules = [] if stored.format == "onnx" else _modules(source.estimator)
+    lock = environment_lock(distributions_of([*formats.FORMATS[stored.format].libraries, *modules]))
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".modelberth-") as temporary:
         folder = Path(temporary) / "package"
         (folder / "model").mkdir(parents=True)
-        (folder / model_file).write_bytes(content)
+        (folder / stored.file).write_bytes(stored.content)
         (folder / "environment.lock").write_text(lock)
         documents: dict[str, Any] = {"signature.json": signature}
         header = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
-            "format": model_format,
+            "format": stored.format,
             "description": description,
             "python": platform.python_version(),
-            "model": _describe(model),
+            "model": _describe(source) | {"stored": stored.how},
         } | _created(created)
         # The examples and the baseline come from the model as it will be loaded, not as it is here.
-        predictor = formats.load(_provisional(folder, header, signature), trusted=trusted)
+        predictor = formats.load(_provisional(folder, header, signature), trusted=trusted, allow_pickle=allow_pickle)
         documents["examples.json"] = _examples(predictor, inputs, examples)
         documents["baseline.json"] = _baseline(predictor, inputs, signature, predictions.get("baseline"))
         if "holdout" in predictions:
@@ -100,7 +116,8 @@ def pack(
         if card:
             from .card import render
 
-            for file, text in render(header, documents, lock).items():
+            shown = header | {"format": f"{stored.format} ({stored.how})"}
+            for file, text in render(shown, documents, lock).items():
                 (folder / file).write_text(text, encoding="utf-8")
         _write(folder, MANIFEST, header | {"files": _listing(folder)})
         package = verify(folder)
@@ -128,45 +145,16 @@ def _place(package: Package, target: Path) -> Package:
     return verify(target, package.digest)
 
 
-def _model_bytes(model: Any) -> tuple[str, str, bytes]:
-    if isinstance(model, str | Path):
-        path = Path(model)
-        if path.suffix != ".onnx":
-            raise ModelberthError(f"cannot pack {path}: choose a file that ends in .onnx, or a fitted estimator")
-        if not path.is_file():
-            raise ModelberthError(f"no such model file: {path}")
-        from .formats import onnx
-
-        content = path.read_bytes()
-        onnx.session(content)
-        return "onnx", onnx.MODEL_FILE, content
-    from sklearn.base import BaseEstimator
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    if not isinstance(model, BaseEstimator):
-        kind = type(model).__name__
-        raise ModelberthError(f"cannot pack a {kind}: give a fitted scikit-learn estimator or the path of an ONNX file")
-    try:
-        check_is_fitted(model)
-    except NotFittedError as error:
-        raise ModelberthError(f"cannot pack {type(model).__name__}: it is not fitted") from error
-    import skops.io
-
-    from .formats.skops_bytes import normalise
-
-    return "sklearn-skops", "model/model.skops", normalise(skops.io.dumps(model))
-
-
 def _modules(model: Any) -> list[str]:
     steps = [step for _, step in getattr(model, "steps", [])]
     return sorted({type(part).__module__.partition(".")[0] for part in [model, *steps]})
 
 
-def _describe(model: Any) -> dict[str, Any]:
+def _describe(source: Source) -> dict[str, Any]:
     """What the model is, for the card: types, steps and the parameters that were chosen."""
-    if isinstance(model, str | Path):
-        return {"type": "ONNX", "steps": [], "parameters": {}}
+    model = source.estimator
+    if model is None:
+        return {"type": source.kind, "steps": [], "parameters": {}}
     steps = [
         {"name": name, "type": type(step).__name__, "parameters": _parameters(step)}
         for name, step in getattr(model, "steps", [])
@@ -234,9 +222,7 @@ def _examples(predictor: Any, inputs: Any, count: int) -> dict[str, Any]:
     return {"inputs": rows, "predictions": predictor.predict(rows), "tolerance": TOLERANCE}
 
 
-def _baseline(
-    predictor: Any, inputs: Any, signature: dict[str, Any], unseen: dict[str, Any] | None
-) -> dict[str, Any]:
+def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any], unseen: dict[str, Any] | None) -> dict[str, Any]:
     if unseen is None:
         said = predictor.predict(records(_spread(inputs, BASELINE_ROWS)))
         unseen = baselines.prediction_summaries(signature["outputs"], said)

@@ -47,6 +47,8 @@ class Model(_Strict):
     type: str
     steps: list[dict[str, Any]] = []
     parameters: dict[str, Any] = {}
+    stored: str = ""
+    """In which form the model is kept, and why."""
 
 
 class Manifest(_Strict):

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import PackageError
 from ..package import Package
-from .predictor import Predictor, class_key
+from .predictor import Backend, Predictor, class_key
+from .stored import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,10 +83,21 @@ class _Session:
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
     """Start a session; only operators that onnxruntime ships are available."""
-    return Predictor(package.signature, _Session(session(package.read(MODEL_FILE)), package.signature))
+    return Predictor(package.signature, backend(package.read(MODEL_FILE), package.signature))
 
 
-def session(content: bytes) -> Any:
+def backend(content: bytes, signature: dict[str, Any]) -> Backend:
+    """A model's bytes behind a signature. Raises PackageError when they do not fit."""
+    return _Session(session(content), signature)
+
+
+def store_file(content: bytes, file: str) -> Stored:
+    """An ONNX model as this format's file. Raises PackageError when onnxruntime cannot load it."""
+    session(content, file)
+    return Stored("onnx", MODEL_FILE, content, "in ONNX")
+
+
+def session(content: bytes, file: str = MODEL_FILE) -> Any:
     """An onnxruntime session of a model's bytes. Raises PackageError when it is not a usable model."""
     import onnxruntime
 
@@ -97,4 +109,4 @@ def session(content: bytes) -> Any:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base
         detail = str(error).splitlines()[0]
-        raise PackageError(f"{MODEL_FILE}: cannot be loaded: {detail}", file=MODEL_FILE) from error
+        raise PackageError(f"{file}: cannot be loaded: {detail}", file=file) from error

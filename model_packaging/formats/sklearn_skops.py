@@ -14,6 +14,8 @@ import numpy as np
 from ..errors import PackageError
 from ..package import Package
 from .predictor import Predictor
+from .skops_bytes import normalise
+from .stored import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +43,18 @@ TRUSTED = frozenset(
         # What gradient boosting on pandas categories keeps: a check of arrays with fixed arguments.
         "sklearn.utils.validation.check_array",
         "functools.partial",
+        # Wrappers of boosters: LightGBM's hold the text of the model, which LightGBM parses.
+        "collections.OrderedDict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
     }
 )
 
 
-class _Estimator:
+class Estimator:
+    """A scikit-learn estimator behind the signature, however it was stored."""
+
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
@@ -59,28 +68,39 @@ class _Estimator:
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
     """Load the estimator, or raise PackageError naming the types that are not trusted."""
-    return Predictor(package.signature, _Estimator(load_estimator(package, trusted)))
+    return Predictor(package.signature, Estimator(load_estimator(package, trusted)))
 
 
 def load_estimator(package: Package, trusted: Sequence[str] = ()) -> Any:
     """The estimator itself."""
+    return read(package.read(MODEL_FILE), MODEL_FILE, trusted)
+
+
+def store(model: Any) -> Stored:
+    """A fitted estimator as this format's file."""
     import skops.io
 
-    content = package.read(MODEL_FILE)
+    return Stored("sklearn-skops", MODEL_FILE, normalise(skops.io.dumps(model)), "by skops, without pickles")
+
+
+def read(content: bytes, file: str, trusted: Sequence[str] = ()) -> Any:
+    """The estimator in a skops file. Raises PackageError naming the types that are not trusted."""
+    import skops.io
+
     try:
         unknown = sorted(set(skops.io.get_untrusted_types(data=content)))
         refused = [name for name in unknown if name not in TRUSTED and name not in trusted]
         if refused:
             names = ", ".join(refused)
             raise PackageError(
-                f"{MODEL_FILE}: holds types that are not known to be harmless: {names}. "
+                f"{file}: holds types that are not known to be harmless: {names}. "
                 "If you know where this package comes from, name them as trusted.",
-                file=MODEL_FILE,
+                file=file,
             )
         return skops.io.loads(content, trusted=unknown)
     except PackageError:
         raise
     except Exception as error:  # skops and zipfile raise many kinds on a damaged file
         detail = str(error).splitlines()[0] if str(error) else ""
-        text = f"{MODEL_FILE}: cannot be loaded: {type(error).__name__}: {detail}"
-        raise PackageError(text, file=MODEL_FILE) from error
+        text = f"{file}: cannot be loaded: {type(error).__name__}: {detail}"
+        raise PackageError(text, file=file) from error

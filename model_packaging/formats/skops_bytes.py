@@ -5,6 +5,7 @@ the time. The same model packed twice must give the same bytes, so all three are
 """
 
 import io
+import itertools
 import json
 import zipfile
 from typing import Any, cast
@@ -28,9 +29,16 @@ class _Names:
     def __init__(self) -> None:
         self.objects: dict[int, int] = {}
         self.files: dict[str, str] = {}
+        self.numbers = itertools.count(1)
 
     def object(self, address: int) -> int:
-        return self.objects.setdefault(address, len(self.objects) + 1)
+        if address not in self.objects:
+            self.objects[address] = next(self.numbers)
+        return self.objects[address]
+
+    def value(self) -> int:
+        """Whether two equal texts or numbers lie in one place is chance, and nothing depends on it."""
+        return next(self.numbers)
 
     def file(self, name: str) -> str:
         suffix = name.rpartition(".")[2]
@@ -47,7 +55,7 @@ def _rewrite(node: Any, names: _Names) -> None:
     if record.get("__loader__") == "SetNode" and isinstance(record.get("content"), list):
         record["content"].sort(key=_without_addresses)
     if "__id__" in record:
-        record["__id__"] = names.object(record["__id__"])
+        record["__id__"] = names.value() if record.get("__loader__") == "JsonNode" else names.object(record["__id__"])
     if "__loader__" in record and isinstance(record.get("file"), str):
         record["file"] = names.file(record["file"])
     for value in record.values():

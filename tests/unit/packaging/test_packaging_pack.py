@@ -148,7 +148,7 @@ def test_what_cannot_be_packed(tmp_path: Path) -> None:
     for model, inputs, output, text in [
         (LogisticRegression(), frame, "x", "LogisticRegression: it is not fitted"),
         (object(), frame, "x", "cannot pack a object"),
-        (tmp_path / "m.pkl", frame, "x", "ends in .onnx"),
+        (tmp_path / "m.pt", frame, "x", "choose a file that ends in"),
         (tmp_path / "m.onnx", frame, "x", "no such model file"),
         (fitted, dated, "x", 'column "when" is datetime64'),
         (fitted, frame[:0], "x", "at least one row"),

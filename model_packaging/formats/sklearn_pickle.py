@@ -1,0 +1,39 @@
+# pyright: basic
+# (scikit-learn carries no types)
+"""Fitted scikit-learn estimators as pickles, for what skops cannot describe. Loading one runs code.
+
+Whether a pickle may be loaded at all is asked before this module is: see `formats.load`.
+"""
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import PackageError
+from ..package import Package
+from .predictor import Predictor
+from .sklearn_skops import Estimator
+from .stored import Stored
+
+MODEL_FILE = "model/model.pkl"
+
+
+def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
+    """Unpickle the estimator. Raises PackageError when that fails."""
+    return Predictor(package.signature, Estimator(unpickle(package.read(MODEL_FILE), MODEL_FILE)))
+
+
+def store(model: Any) -> Stored:
+    """Any fitted estimator as this format's file."""
+    how = "as a pickle: loading it runs whatever code its maker put into it, and must be allowed explicitly"
+    return Stored("sklearn-pickle", MODEL_FILE, pickle.dumps(model, protocol=5), how)
+
+
+def unpickle(content: bytes, file: str) -> Any:
+    """The object in a pickle. Only for content that someone said they trust."""
+    try:
+        return pickle.loads(content)
+    except Exception as error:  # a pickle may raise anything
+        detail = str(error).splitlines()[0] if str(error) else ""
+        text = f"{file}: cannot be unpickled: {type(error).__name__}: {detail}"
+        raise PackageError(text, file=file) from error

@@ -95,3 +95,12 @@ def categorical(column: Any) -> dict[str, Any]:
 
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
+
+
+def rounded(value: Any) -> Any:
+    """Every number to twelve digits: beyond, sums depend on the processor's vector width."""
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value

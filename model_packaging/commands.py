@@ -213,7 +213,8 @@ def _summary(package: "Package") -> list[str]:
         lines.insert(1, f"description  {manifest['description']}")
     data = package.data
     period = f", {data['time_range'][0]} to {data['time_range'][1]}" if data.get("time_range") else ""
-    lines.append(f"data         {data['name']}, {data['rows']:,} rows{period}" if data else "data         none")
+    rows = "rows not counted" if not data or data["rows"] is None else f"{data['rows']:,} rows"
+    lines.append(f"data         {data['name']}, {rows}{period}" if data else "data         none")
     metrics: dict[str, Any] = package.validation.get("metrics", {})
     for label, (name, entry) in zip(["metrics", *[""] * len(metrics)], sorted(metrics.items()), strict=False):
         lines.append(f"{label:<12} {name} {_value(entry)}")

@@ -90,7 +90,7 @@ def validate(
     _check_lengths(train, holdout, times, groups, queries)
     inputs, target = holdout
     task = "classification" if is_classifier(model) else "regression"
-    own = {name: function for name, function in map(_metric, metrics)}
+    own = own_metrics(metrics)
     rows = _score(model, task, getattr(model, "classes_", ()), inputs, target, own)
     if queries is not None:
         rows = with_queries(rows, queries, k)
@@ -186,6 +186,11 @@ def _score(model: Any, task: str, classes: Any, inputs: Any, target: Any, own: d
     else:
         predicted, chances = np.asarray(model.predict(inputs)), None
     return replace(scored(task, classes, target, predicted, chances), custom=own)
+
+
+def own_metrics(given: Sequence[str | Metric]) -> dict[str, Metric]:
+    """The user's metrics by name. ModelberthError for what cannot be imported."""
+    return dict(map(_metric, given))
 
 
 def _metric(given: str | Metric) -> tuple[str, Metric]:

@@ -1,0 +1,1 @@
+"""Versions of data: what changed between two, their description for others, and which one an endpoint stems from."""

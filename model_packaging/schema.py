@@ -105,10 +105,14 @@ class DataVersion(_Open):
 
     name: str
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-    rows: Annotated[int, Field(ge=0)]
+    rows: Annotated[int, Field(ge=0)] | None
     columns: dict[str, str]
     time_range: list[str] | None
     origin: str
+    parent: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    summaries: dict[str, dict[str, Any]] = {}
+    files: list[dict[str, Any]] = []
+    snapshot: dict[str, Any] = {}
 
 
 class Validation(_Open):

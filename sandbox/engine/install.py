@@ -10,11 +10,11 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_packaging.errors import ModelberthError
+from sandbox.go_tools import GoProgram, build, cache_folder
 
 # The newest engine that the Go module proxy serves with all that it needs.
 ENGINE_VERSION = "v3.259.0"
@@ -22,7 +22,20 @@ ENGINE_VERSION = "v3.259.0"
 OLDEST_VERSION = (3, 220, 0)
 _SOURCE = Path(__file__).parent
 _VERSION_SYMBOL = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
-_BUILD_SPACE_BYTES = 4 * 1024**3
+_PROGRAM = GoProgram(
+    name="the engine",
+    version=ENGINE_VERSION,
+    source=_SOURCE,
+    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    executable="pulumi",
+    space_bytes=4 * 1024**3,
+    minutes="about 6 minutes on two cores",
+    without_go="There is neither Pulumi nor Go on this machine, and the sandbox needs one of them. "
+    "Install Pulumi (https://www.pulumi.com/docs/install/, seconds) or Go 1.26 or later "
+    "(https://go.dev/doc/install; the engine is then built once, which takes minutes).",
+    instead="Installing Pulumi (https://www.pulumi.com/docs/install/) avoids the build.",
+    ldflags=f"-X {_VERSION_SYMBOL}={ENGINE_VERSION}",
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +48,6 @@ class Engine:
     folder: Path
     version: str
     installed: bool
-
-
-def cache_folder() -> Path:
-    """Where built tools are kept, by version: `$XDG_CACHE_HOME/modelberth` or `~/.cache/modelberth`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelberth"
 
 
 def installed_engine() -> Engine | None:
@@ -102,74 +110,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _build(target: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise ModelberthError(
-            "There is neither Pulumi nor Go on this machine, and the sandbox needs one of them. "
-            "Install Pulumi (https://www.pulumi.com/docs/install/, seconds) or Go 1.26 or later "
-            "(https://go.dev/doc/install; the engine is then built once, which takes minutes)."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
-    if free < _BUILD_SPACE_BYTES:
-        raise ModelberthError(
-            f"Building the engine needs {_BUILD_SPACE_BYTES // 1024**3} GB in {target.parent}; "
-            f"{free / 1024**3:.1f} GB are free. Free some space, set XDG_CACHE_HOME to another disk, or install Pulumi."
-        )
-    print(
-        f"No Pulumi on the path: building its engine {ENGINE_VERSION} from the published Go module.\n"
-        "  This takes about 6 minutes on two cores, once; it is kept in " + str(target),
-        flush=True,
-    )
-    work = target.with_name(f".{target.name}-{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(_SOURCE / name, work / name)
-        environment = os.environ | {"GOFLAGS": "-mod=mod -buildvcs=false"}
-        _run_with_progress(
-            [
-                go,
-                "build",
-                f"-ldflags=-s -w -X {_VERSION_SYMBOL}={ENGINE_VERSION}",
-                "-o",
-                "pulumi",
-                "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-            ],
-            work,
-            environment,
-        )
-        module = subprocess.run(
-            [go, "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"],
-            cwd=work,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        shutil.copy(Path(module) / "python" / "cmd" / "pulumi-language-python-exec", work)
-        shutil.rmtree(target, ignore_errors=True)
-        work.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    def add_executor(folder: Path, module_folder: Callable[[str], Path]) -> None:
+        sdk = module_folder("github.com/pulumi/pulumi/sdk/v3")
+        shutil.copy(sdk / "python" / "cmd" / "pulumi-language-python-exec", folder)
 
-
-def _run_with_progress(command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    log = folder / "build.log"
-    started = time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        while True:
-            try:
-                code = process.wait(timeout=15)
-                break
-            except subprocess.TimeoutExpired:
-                print(f"  … building, {time.monotonic() - started:.0f} s", flush=True)
-    if code != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise ModelberthError(
-            f"The engine could not be built (go exited with {code}); the end of its output:\n{tail}\n"
-            "Installing Pulumi instead (https://www.pulumi.com/docs/install/) avoids the build."
-        )
-    print(f"  built in {time.monotonic() - started:.0f} s", flush=True)
+    build(_PROGRAM, target, add_executor)

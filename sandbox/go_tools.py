@@ -1,0 +1,123 @@
+"""Builds a program once from its published Go module, into the user's cache folder by version.
+
+Later clones find it there. The folder that holds a program's go.mod and go.sum pins everything it is made of.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_packaging.errors import ModelberthError
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """A program that can be built here. The texts are for the user."""
+
+    name: str
+    """In the middle of a sentence, such as "the engine"."""
+
+    version: str
+    source: Path
+    """The folder with go.mod and go.sum."""
+
+    package: str
+    """The Go package of the program's main function."""
+
+    executable: str
+    space_bytes: int
+    """Needed while building."""
+
+    minutes: str
+    """How long it takes, such as "about 6 minutes on two cores"."""
+
+    without_go: str
+    """What to say when there is no Go on this machine."""
+
+    instead: str
+    """What else would do, as a sentence; may be empty."""
+
+    ldflags: str = ""
+
+
+def cache_folder() -> Path:
+    """Where built tools are kept, by version: `$XDG_CACHE_HOME/modelberth` or `~/.cache/modelberth`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelberth"
+
+
+def build(
+    program: GoProgram, target: Path, complete: Callable[[Path, Callable[[str], Path]], None] | None = None
+) -> None:
+    """Build the program into the folder `target`, which appears whole or not at all.
+
+    Args:
+        program: What to build.
+        target: The folder to make; the executable lies in it.
+        complete: Adds to the built folder what belongs beside the executable. It is given the folder and a function
+            that tells where the source of a Go module lies.
+
+    Raises:
+        ModelberthError: there is no Go, too little space, or the build failed.
+    """
+    go = shutil.which("go")
+    if go is None:
+        raise ModelberthError(program.without_go)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if free < program.space_bytes:
+        raise ModelberthError(
+            f"Building {program.name} needs {program.space_bytes // 1024**3} GB in {target.parent}; "
+            f"{free / 1024**3:.1f} GB are free. Free some space, or set XDG_CACHE_HOME to another disk. "
+            f"{program.instead}".rstrip()
+        )
+    print(
+        f"Building {program.name} {program.version} from its published Go module.\n"
+        f"  This takes {program.minutes}, once; it is kept in {target}",
+        flush=True,
+    )
+    work = target.with_name(f".{target.name}-{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    environment = os.environ | {"GOFLAGS": "-mod=mod -buildvcs=false"}
+
+    def module_folder(module: str) -> Path:
+        command = [go, "list", "-m", "-f", "{{.Dir}}", module]
+        done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=True)
+        return Path(done.stdout.strip())
+
+    try:
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(program.source / name, work / name)
+        ldflags = f"-ldflags=-s -w {program.ldflags}".rstrip()
+        _run_with_progress(
+            program, [go, "build", ldflags, "-o", program.executable, program.package], work, environment
+        )
+        if complete is not None:
+            complete(work, module_folder)
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _run_with_progress(program: GoProgram, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    log = folder / "build.log"
+    started = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                code = process.wait(timeout=15)
+                break
+            except subprocess.TimeoutExpired:
+                print(f"  … building, {time.monotonic() - started:.0f} s", flush=True)
+    if code != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise ModelberthError(
+            f"Building {program.name} failed (go exited with {code}); the end of its output:\n{tail}\n{program.instead}"
+        )
+    print(f"  built in {time.monotonic() - started:.0f} s", flush=True)

@@ -1,6 +1,7 @@
 """SageMaker on this machine: the AWS emulator, whose minutes take two seconds, asked by plain boto3."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox import settings
@@ -55,6 +56,27 @@ class World(world.World):
             EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept
         )
         return str(answer["Body"].read().decode())
+
+    def served(self, endpoint: str) -> dict[str, int]:
+        cloudwatch = self.client("cloudwatch")
+        found = cloudwatch.list_metrics(
+            Namespace="AWS/SageMaker",
+            MetricName="Invocations",
+            Dimensions=[{"Name": "EndpointName", "Value": endpoint}],
+        )["Metrics"]
+        now = datetime.fromisoformat(self.handle.get("health")["time"])
+        counts: dict[str, int] = {}
+        for metric in found:
+            points = cloudwatch.get_metric_statistics(
+                **metric,
+                StartTime=now - timedelta(days=2),
+                EndTime=now + timedelta(hours=1),
+                Period=86400,
+                Statistics=["Sum"],
+            )["Datapoints"]
+            variant = next(one["Value"] for one in metric["Dimensions"] if one["Name"] == "VariantName")
+            counts[variant] = round(sum(point["Sum"] for point in points))
+        return counts
 
     def running(self, endpoint: str) -> list[str]:
         sagemaker = self.client("sagemaker")

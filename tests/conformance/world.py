@@ -130,6 +130,10 @@ class World(ABC):
         """Ask a live endpoint as an application does; raises where it does not answer."""
 
     @abstractmethod
+    def served(self, endpoint: str) -> dict[str, int]:
+        """How many requests each variant of an endpoint answered, a shadow's too."""
+
+    @abstractmethod
     def running(self, endpoint: str) -> list[str]:
         """The digests of the packages whose containers run for an endpoint."""
 

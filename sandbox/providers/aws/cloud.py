@@ -206,6 +206,8 @@ class Call:
         self.service = service
         self.thing = thing
         self.region = region or cloud.settings.region
+        self.timeout_seconds: float | None = None
+        """How long it may wait, where the program says so (`custom_timeouts`)."""
 
     def client(self, service: str = "") -> Any:
         return self.cloud.client(service or self.service, self.region)

@@ -186,6 +186,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 prefix = values.get(f"{named.property}Prefix") or "terraform-"
                 values[named.property] = f"{prefix}{time.strftime('%Y%m%d%H%M%S')}{time.time_ns() % 10**12:012d}"
             call = self._call(rules, values.get(named.property) if named else name, inputs)
+            call.timeout_seconds = request.timeout or None
             try:
                 identifier = rules.create(call, values)
             except CreateFailed as failed:
@@ -234,6 +235,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                     values |= dict.fromkeys(rules.recomputed.get(name, ()), UNKNOWN)
                 return provider_pb2.UpdateResponse(properties=encode(values))
             call = self._call(rules, request.id, values)
+            call.timeout_seconds = request.timeout or None
             if not compare.same(state.get("tagsAll") or {}, values.get("tagsAll") or {}):
                 changed |= {"tagsAll"}
             try:
@@ -250,7 +252,9 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
         def work() -> Any:
             rules, _ = _lookup(request.urn)
             state = decode(request.properties)
-            rules.delete(self._call(rules, request.id, state), request.id, state)
+            call = self._call(rules, request.id, state)
+            call.timeout_seconds = request.timeout or None
+            rules.delete(call, request.id, state)
             return empty_pb2.Empty()
 
         return _answer(context, work)

@@ -46,12 +46,14 @@ class Engine:
             )
         )
 
-    def create(self, token: str, news: dict[str, Any], preview: bool = False) -> tuple[str, dict[str, Any], dict]:
+    def create(
+        self, token: str, news: dict[str, Any], preview: bool = False, timeout: float = 0
+    ) -> tuple[str, dict[str, Any], dict]:
         """The id, the state and the checked inputs."""
         inputs, problems = self.check(token, news)
         assert not problems
         answer = self.stub.Create(
-            provider_pb2.CreateRequest(urn=self.urn(token), properties=encode(inputs), preview=preview)
+            provider_pb2.CreateRequest(urn=self.urn(token), properties=encode(inputs), preview=preview, timeout=timeout)
         )
         return answer.id, decode(answer.properties), inputs
 

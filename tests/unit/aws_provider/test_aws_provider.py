@@ -307,6 +307,38 @@ def test_endpoint_that_fails_is_recorded_with_its_reason(engine: Any, monkeypatc
     assert b"broken" in status
 
 
+def test_an_endpoint_is_waited_for_as_long_as_the_program_says(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.sagemaker.models import FakeEndpoint
+
+    engine.create(MODEL, {"name": "patient", "executionRoleArn": "arn:aws:iam::123456789012:role/r"})
+    name, _, _ = engine.create(CONFIGURATION, configuration(modelName="patient"))
+    original = FakeEndpoint.__init__
+
+    def lasting(self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)
+        self.endpoint_status = "Creating"
+
+    monkeypatch.setattr(FakeEndpoint, "__init__", lasting)
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(ENDPOINT, {"name": "lasting", "endpointConfigName": name}, timeout=1)
+    assert "(last state: 'Creating', timeout: 0:00:01)" in caught.value.details()
+    assert b"lasting" in dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+
+
+def test_what_was_made_but_cannot_be_read_is_recorded(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.sqs.models import SQSBackend
+
+    def refusing(*arguments: Any, **named: Any) -> None:
+        raise RuntimeError("no attributes today")
+
+    monkeypatch.setattr(SQSBackend, "get_queue_attributes", refusing)
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(QUEUE, {"name": "unread"})
+    status = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+    assert b"pulumirpc.ErrorResourceInitFailed" in status
+    assert b"unread" in status
+
+
 def test_policy_document_is_built(engine: Any) -> None:
     answer = engine.invoke(
         "aws:iam/getPolicyDocument:getPolicyDocument",

@@ -14,7 +14,6 @@ import re
 import time
 from typing import Any
 
-import boto3
 import pulumi
 import pulumi_aws as aws
 from botocore.exceptions import BotoCoreError, ClientError
@@ -65,6 +64,9 @@ def default_access(region: str | None) -> Access:
 
 def client(service: str, settings: Access) -> Any:
     """Return a boto3 client; its address is that of `aws:endpoints`, where the stack names one."""
+    # A preview asks nothing here, and need not wait for this import.
+    import boto3
+
     session: Any = boto3.Session(
         profile_name=settings["profile"] or os.environ.get("AWS_PROFILE"),
         aws_access_key_id=settings["access_key"],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from weakref import WeakKeyDictionary
 
 import pulumi
 import pulumi_aws as aws
@@ -41,8 +42,20 @@ def bucket_name(address: pulumi.Input[str]) -> pulumi.Output[str]:
 
 
 def here(component: pulumi.Resource) -> pulumi.Output[Place]:
-    """Return where the component's provider makes resources."""
-    options = pulumi.InvokeOutputOptions(parent=component)
+    """Return where the component's provider makes resources; each provider is asked once in a run."""
+    known = _places.setdefault(pulumi.runtime.get_root_resource(), {})
+    provider = component.get_provider("aws:index/getRegion:getRegion")
+    if provider not in known:
+        known[provider] = _ask(pulumi.InvokeOutputOptions(parent=component))
+    return known[provider]
+
+
+_places: WeakKeyDictionary[pulumi.Resource | None, dict[pulumi.ProviderResource | None, pulumi.Output[Place]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _ask(options: pulumi.InvokeOutputOptions) -> pulumi.Output[Place]:
     return pulumi.Output.all(
         aws.get_partition_output(opts=options).partition,
         aws.get_region_output(opts=options).region,

@@ -7,6 +7,7 @@ provider's `internal/service/sagemaker`.
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 from sandbox.providers.aws import convert, enums, schema
@@ -177,7 +178,8 @@ def _wait_for_endpoint(call: Call, name: str) -> None:
     A deployment that its alarms rolled back ends InService too, and so counts as done: as in the
     official provider (terraform-provider-aws issue 46663).
     """
-    deadline = time.monotonic() + _ENDPOINT_TIMEOUT_SECONDS
+    timeout = call.timeout_seconds or _ENDPOINT_TIMEOUT_SECONDS
+    deadline = time.monotonic() + timeout
     pause = 0.1
     while True:
         answer = _describe_endpoint(call, name)
@@ -196,7 +198,7 @@ def _wait_for_endpoint(call: Call, name: str) -> None:
             raise CreateFailed(
                 name,
                 f"waiting for SageMaker AI Endpoint ({name}) to be in service: timeout while waiting for state "
-                f"to become 'InService' (last state: '{status}', timeout: 1h0m0s)",
+                f"to become 'InService' (last state: '{status}', timeout: {timedelta(seconds=timeout)})",
             )
         call.wait(pause)
         pause = min(pause * 1.3, 3.0)
@@ -242,7 +244,7 @@ def _update_endpoint(call: Call, identifier: str, change: Change) -> None:
 
 def _delete_endpoint(call: Call, identifier: str, state: Values) -> None:
     call.remove("delete_endpoint", _GONE, EndpointName=identifier)
-    deadline = time.monotonic() + _ENDPOINT_TIMEOUT_SECONDS
+    deadline = time.monotonic() + (call.timeout_seconds or _ENDPOINT_TIMEOUT_SECONDS)
     pause = 0.1
     while _describe_endpoint(call, identifier) is not None:
         if time.monotonic() > deadline:

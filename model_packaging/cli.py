@@ -21,6 +21,7 @@ COMMANDS = {
     "pull": "model_packaging.commands:pull",
     "validate": "model_packaging.validation.command:validate",
     "data": "model_packaging.data.command:app",
+    "compare-variants": "model_packaging.variants.command:compare_variants",
     "trace": "model_packaging.data.trace_command:trace",
     "serve": "model_packaging.serving.command:serve",
     "train": "model_packaging.jobs.command:train",

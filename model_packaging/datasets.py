@@ -118,6 +118,14 @@ def read_table(file: str | Path) -> Any:
     raise ModelberthError(f"cannot read {path}: choose a file that ends in {', '.join(READERS)}")
 
 
+def read_tables(data: str | Path | Sequence[str | Path]) -> Any:
+    """Files, folders and addresses as one DataFrame. Raises ModelberthError or StorageError naming them."""
+    import pandas as pd
+
+    with _local(data) as paths:
+        return pd.concat([read_table(path) for _, path in paths], ignore_index=True)
+
+
 def records(frame: Any) -> list[dict[str, Any]]:
     """The rows as JSON holds them."""
     return [

@@ -226,12 +226,4 @@ def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any], unseen: di
     if unseen is None:
         said = predictor.predict(records(_spread(inputs, BASELINE_ROWS)))
         unseen = baselines.prediction_summaries(signature["outputs"], said)
-    return _rounded(baselines.baseline(inputs, signature, unseen))
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.12g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
+    return baselines.rounded(baselines.baseline(inputs, signature, unseen))

@@ -64,11 +64,15 @@ class Payload:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer, as far as they were captured; `where` is the file and the line."""
+    """One request and its answer, as far as they were captured."""
 
     where: str
+    """The file, which begins with the variant, and the line."""
+
     request: Payload | None
     answer: Payload | None
+    identifier: str | None = None
+    """What labels refer to it by: the caller's inferenceId, else SageMaker's eventId."""
 
 
 def read(address: str, window: Window, unreadable: Examples) -> Iterator[Exchange]:
@@ -142,10 +146,13 @@ def _exchange(where: str, line: bytes, window: Window) -> Exchange | None:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     data = _object(record, "captureData")
-    when = _time(_object(record, "eventMetadata").get("inferenceTime"))
+    metadata = _object(record, "eventMetadata")
+    when = _time(metadata.get("inferenceTime"))
     if when is not None and not window.start <= when < window.end:
         return None
-    return Exchange(where, _payload(data, "endpointInput"), _payload(data, "endpointOutput"))
+    named = metadata.get("inferenceId") or metadata.get("eventId")
+    identifier = None if named is None else str(named)
+    return Exchange(where, _payload(data, "endpointInput"), _payload(data, "endpointOutput"), identifier)
 
 
 def _payload(data: dict[str, Any], side: str) -> Payload | None:

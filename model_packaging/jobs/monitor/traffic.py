@@ -59,7 +59,7 @@ class Traffic:
             self._request(exchange.where, exchange.request)
         if exchange.answer is not None:
             try:
-                for prediction in self._answer(exchange.answer):
+                for prediction in self.answers(exchange.answer):
                     for name, value in prediction.items():
                         if name in self.predictions:
                             self.predictions[name].add(value)
@@ -117,7 +117,7 @@ class Traffic:
                     self.misfit_values[name] += 1
         return row
 
-    def _answer(self, payload: Payload) -> list[dict[str, Any]]:
+    def answers(self, payload: Payload) -> list[dict[str, Any]]:
         """The predictions, each by the names of baseline.json; ValueError if these are none."""
         raw = media.decode(payload.body, media.content_type(payload.content_type), [], sys.maxsize)
         rows = raw.rows

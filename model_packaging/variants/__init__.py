@@ -1,0 +1,1 @@
+"""Which of two live variants is better, from captured traffic and the labels that arrived."""

@@ -64,7 +64,7 @@ def test_a_shadow_that_fails_the_gate_is_refused(world: World) -> None:
     world.configure("good", endpoint=usual | {"shadow": str(world.packages / "worse")})
     with pytest.raises(ModelberthError) as refused:
         world.up()
-    assert "modelberth:models.tumours.endpoint.shadow.gate.metrics.roc_auc.min: roc_auc is 0.7" in str(refused.value)
+    assert "modelberth:models.tumours.gate.metrics.roc_auc.min: the shadow: roc_auc is 0.7" in str(refused.value)
 
 
 def test_all_of_it_goes(world: World) -> None:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from .errors import PackageError
-from .schema import MANIFEST, MAX_FILES, check_path
+from .schema import MANIFEST, MAX_FILES, SIGNATURE, check_path
 
 MAX_PACKAGE_BYTES = 20 * 1024**3
 """Unpacked; a compressed archive cannot claim the whole disk."""
@@ -30,10 +30,12 @@ def zip_bytes(files: dict[str, bytes]) -> bytes:
 
 
 def write_tar(folder: Path, files: list[str], output: Path) -> Path:
-    """Write the files of a package folder as a tar whose bytes depend only on theirs."""
+    """Write the files of a package folder, and its signature if it has one, as a tar whose bytes depend only on
+    theirs."""
     temporary = output.with_name(output.name + ".part")
+    signature = [SIGNATURE] if (folder / SIGNATURE).is_file() else []
     with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in [MANIFEST, *sorted(set(files) - {MANIFEST})]:
+        for name in [MANIFEST, *sorted(set(files) - {MANIFEST}), *signature]:
             entry = tarfile.TarInfo(name)
             entry.size = (folder / name).stat().st_size
             entry.mode = 0o644

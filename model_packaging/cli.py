@@ -35,6 +35,7 @@ _EXTRAS = {
     "onnxruntime": "serve",
     "packaging": "serve",
     "pandas": "serve",
+    "requests": "jobs",
     "s3fs": "jobs",
     "sklearn": "serve",
     "skops": "serve",

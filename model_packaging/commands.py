@@ -1,5 +1,6 @@
 """The packaging commands. Whatever is heavy is imported by the function that needs it."""
 
+import enum
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -17,17 +18,32 @@ Address = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+class _Kind(enum.Enum):
+    ARTIFACT = "artifact"
+    IMAGE = "image"
+
+
 def pack(
-    model: Annotated[Path, typer.Argument(help="The ONNX file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A file of ONNX, XGBoost, LightGBM, CatBoost, skops or pickle, or a folder of MLflow."),
+    ],
     name: Annotated[str, typer.Option(help="Name of the package: letters, digits, dashes.")],
     sample: Annotated[Path, typer.Option(help="Training rows: CSV, Parquet or JSON Lines.")],
     output: Annotated[Path, typer.Option(help="Folder of the package, or a path ending in .tar.")],
-    task: Annotated[str, typer.Option(help="classification or regression.")],
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression, where the model does not tell.")
+    ] = None,
     classes: Annotated[str | None, typer.Option(help='The classes as a JSON list: ["no", "yes"].')] = None,
     target: Annotated[str | None, typer.Option(help="Column of the sample that is not an input.")] = None,
     data: Annotated[list[Path] | None, typer.Option(help="Training data: the data version.")] = None,
     validation: Annotated[Path | None, typer.Option(help="A JSON file with metrics.")] = None,
     description: Annotated[str, typer.Option(help="One sentence for the card.")] = "",
+    trusted: Annotated[list[str] | None, typer.Option("--trust", help="A further type that skops may load.")] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Convert to ONNX where that predicts the same.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Read a pickle, which runs whatever code its maker put into it.")
+    ] = False,
 ) -> None:
     """Make a package of a model file.
 
@@ -53,6 +69,9 @@ def pack(
         data=data_version(data, name=name) if data else None,
         validation=load_object(_bytes(validation), str(validation)) if validation else None,
         description=description,
+        trusted=trusted or [],
+        prefer_onnx=onnx,
+        allow_pickle=allow_pickle,
     )
     typer.echo(f"{package.path}@{package.digest}")
 
@@ -121,15 +140,21 @@ def check(
 
 def publish(
     package: Address,
-    destination: Annotated[str, typer.Argument(help="A bucket: s3://bucket, or another URL or folder.")],
+    destination: Annotated[
+        str, typer.Argument(help="A bucket: s3://bucket, or another URL or folder; or oci://registry/repository[:tag].")
+    ],
+    kind: Annotated[
+        _Kind,
+        typer.Option("--as", help="In a registry: a ModelPack artifact, or an image that Kubernetes can mount."),
+    ] = _Kind.ARTIFACT,
 ) -> None:
-    """Copy a package into a bucket and print its address.
+    """Copy a package into a bucket or a registry and print its address.
 
     Example: modelberth publish ./packages/churn s3://models
     """
     from .publish import publish as copy
 
-    typer.echo(copy(package, destination))
+    typer.echo(copy(package, destination, kind=kind.value))
 
 
 def pull(

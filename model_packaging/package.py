@@ -1,5 +1,6 @@
 """Open a package and verify every byte of it, without running anything in it."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -12,10 +13,11 @@ from typing import Any, cast
 from .archive import MAX_PACKAGE_BYTES, extract
 from .documents import load_object
 from .errors import PackageError, StorageError
-from .schema import DOCUMENTS, MANIFEST, REQUIRED, Manifest, check, check_agreement, check_path
+from .schema import DOCUMENTS, MANIFEST, REQUIRED, SIGNATURE, Manifest, check, check_agreement, check_path
 from .storage import explained, filesystem, is_remote, split_address
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+MAX_SIGNATURE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Package:
         """Bytes of all files, without the manifest."""
         return sum(entry["bytes"] for entry in self.files.values())
 
+    @property
+    def signed(self) -> bool:
+        """Whether a signature lies in the folder; whose it is and whether it holds, `signing.verify` tells."""
+        return (self.path / SIGNATURE).is_file()
+
     def read(self, file: str) -> bytes:
         """The bytes of one file, verified again: it may have changed since the package was opened."""
         if file not in self.files:
@@ -84,10 +91,13 @@ def open_package(
 ) -> Package:
     """Open a folder, a `.tar` or `.tar.gz`, or a URL, and verify all of it.
 
-    An archive or a URL is first brought into the cache (`MODELBERTH_CACHE`, else
+    The digest in an address `oci://registry/repository@sha256:…` is the registry's own, of its manifest; everywhere
+    else it is the package's. An archive or a URL is first brought into the cache (`MODELBERTH_CACHE`, else
     `~/.cache/modelberth`), where the digest names its folder. Raises PackageError, naming the first
     bad file, or StorageError when the address cannot be read.
     """
+    if str(address).startswith("oci://"):
+        return _open_oci(str(address), expected_digest)
     location, digest = split_address(str(address))
     if digest and expected_digest and digest != expected_digest:
         raise PackageError(f"{address}: the address says {digest}, expected is {expected_digest}")
@@ -103,13 +113,16 @@ def open_package(
 
 
 def verify(folder: Path, expected_digest: str | None = None) -> Package:
-    """Verify a package folder: exactly the files of the manifest, each with exactly its bytes."""
+    """Verify a package folder: exactly the files of the manifest, each with exactly its bytes, and perhaps a
+    signature, of which only the size is looked at."""
     content = _read(folder, MANIFEST, MAX_MANIFEST_BYTES)
     digest, manifest = read_manifest(content, expected_digest)
     files: dict[str, dict[str, Any]] = manifest["files"]
     for extra in _files_below(folder):
-        if extra not in files and extra != MANIFEST:
+        if extra not in files and extra not in (MANIFEST, SIGNATURE):
             raise PackageError(f"{extra}: not in {MANIFEST}", file=extra)
+        if extra == SIGNATURE:
+            _check_size(SIGNATURE, (folder / SIGNATURE).stat().st_size, MAX_SIGNATURE_BYTES, exact=False)
     documents: dict[str, dict[str, Any]] = {}
     for file, entry in sorted(files.items()):
         if file in DOCUMENTS:
@@ -159,7 +172,11 @@ def fetch_into(location: str, folder: Path, expected: str | None, options: dict[
     content = _remote_manifest(fs, root, location)
     _, manifest = read_manifest(content, expected)
     (folder / MANIFEST).write_bytes(content)
-    for file, entry in sorted(manifest["files"].items()):
+    sizes: dict[str, int] = {file: entry["bytes"] for file, entry in manifest["files"].items()}
+    with explained(f"{location}/{SIGNATURE}", "read"):
+        if fs.exists(f"{root}/{SIGNATURE}"):
+            sizes[SIGNATURE] = MAX_SIGNATURE_BYTES
+    for file, size in sorted(sizes.items()):
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -167,11 +184,21 @@ def fetch_into(location: str, folder: Path, expected: str | None, options: dict[
             fs.open(f"{root}/{file}", "rb") as source,
             target.open("xb") as sink,
         ):
-            left: int = entry["bytes"] + 1  # one byte too many is enough to refuse the file
+            left = size + 1  # one byte too many is enough to refuse the file
             while left and (block := source.read(min(left, 1 << 20))):
                 sink.write(block)
                 left -= len(block)
     return verify(folder, expected)
+
+
+def _open_oci(address: str, expected: str | None) -> Package:
+    from .oci import pull
+
+    cache = cache_folder()
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        folder = _subfolder(temporary)
+        package = pull(address, folder, expected)
+        return _keep(folder, cache / package.digest.removeprefix("sha256:"), package.digest)
 
 
 def _open_remote(location: str, expected: str | None, options: dict[str, Any] | None) -> Package:
@@ -190,7 +217,7 @@ def _open_remote(location: str, expected: str | None, options: dict[str, Any] | 
     kept = cache / expected.removeprefix("sha256:")
     if kept.is_dir():
         try:
-            return verify(kept, expected)
+            return _bring_signature(verify(kept, expected), location, options)
         except PackageError:
             shutil.rmtree(kept)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
@@ -214,11 +241,33 @@ def _subfolder(temporary: str) -> Path:
     return folder
 
 
+def _bring_signature(package: Package, location: str, options: dict[str, Any] | None) -> Package:
+    """A package may be signed after it was kept here. Without the network, what is kept is whole as it is."""
+    if not package.signed:
+        with contextlib.suppress(StorageError):
+            fs, root = filesystem(location, options)
+            with explained(f"{location}/{SIGNATURE}", "read"):
+                if fs.exists(f"{root}/{SIGNATURE}"):
+                    with fs.open(f"{root}/{SIGNATURE}", "rb") as source:
+                        _write_signature(package.path, source.read(MAX_SIGNATURE_BYTES))
+    return package
+
+
+def _write_signature(folder: Path, content: bytes) -> None:
+    """In one step: another process may be reading."""
+    with tempfile.NamedTemporaryFile(dir=folder.parent, delete=False) as sink:
+        sink.write(content)
+    os.replace(sink.name, folder / SIGNATURE)
+
+
 def _keep(folder: Path, kept: Path, digest: str) -> Package:
     """Move a verified folder to its place in one step; another process may have been quicker."""
     if kept.is_dir():
         try:
-            return verify(kept, digest)
+            package = verify(kept, digest)
+            if (folder / SIGNATURE).is_file():
+                _write_signature(kept, (folder / SIGNATURE).read_bytes())
+            return package
         except PackageError:
             shutil.rmtree(kept)
     try:
@@ -238,6 +287,8 @@ def _check_set(files: dict[str, dict[str, Any]]) -> None:
     """The manifest itself: what must be there, and names that only some systems tell apart."""
     if MANIFEST in files:
         raise PackageError(f"{MANIFEST}: must not list itself", file=MANIFEST)
+    if SIGNATURE in files:
+        raise PackageError(f"{SIGNATURE}: must not be listed, because it is made after the manifest", file=SIGNATURE)
     for required in REQUIRED:
         if required not in files:
             raise PackageError(f"{required}: missing from {MANIFEST}", file=required)

@@ -74,6 +74,10 @@ def pack(
     if data is not None and not isinstance(data, dict):
         data = data_version(data, name=name)
     source = store(model, trusted=trusted, allow_pickle=allow_pickle)
+    if source.estimator is None and not (task or source.stored.task):
+        raise ModelberthError(
+            f"{model}: the file does not tell what it predicts: give the task, and a classifier's classes"
+        )
     outputs = infer_outputs(
         source.estimator,
         task or source.stored.task,

@@ -18,6 +18,9 @@ PATH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9._-]{
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 MANIFEST = "manifest.json"
+SIGNATURE = "model.sig"
+"""The one file that is not in the manifest: a signature over all the others, by OpenSSF Model Signing."""
+
 REQUIRED = ("signature.json", "examples.json", "environment.lock")
 """Files every package has besides its manifest and at least one file under model/."""
 

@@ -189,6 +189,14 @@ def test_what_is_no_model_is_one_sentence(frame: pd.DataFrame, tmp_path: Path) -
         store(booster)
 
 
+def test_a_file_that_does_not_tell_its_task_is_asked_for_it(
+    packed: Packed, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "m.onnx").write_bytes(packed("onnx")[1].read("model/model.onnx"))
+    with pytest.raises(ModelberthError, match=r"m.onnx: the file does not tell what it predicts: give the task"):
+        pack(tmp_path / "m.onnx", name="m", inputs=frame, output=tmp_path / "m")
+
+
 def test_a_missing_library_is_told_with_how_to_get_it(packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in BOOSTERS:
         _, package = packed(name)

@@ -253,3 +253,14 @@ def test_rows_that_are_not_the_same_are_no_pair() -> None:
     target, first, _ = two_models(60, 1)
     with pytest.raises(ModelberthError, match="same rows"):
         paired(first, predicted(1 - target, first.probability[:, 1]))
+
+
+def test_rows_are_paired_by_name_not_by_place(strong: Package, weak: Package) -> None:
+    order = np.random.default_rng(0).permutation(400)
+
+    def shuffle(found: dict[str, Any]) -> None:
+        for key in ("names", "target", "predicted", "probabilities"):
+            found[key] = [found[key][row] for row in order]
+
+    straight, shuffled = pair(strong, weak), pair(strong, document(weak, "holdout.json", shuffle))
+    assert np.array_equal(shuffled.champion.probability, straight.champion.probability)

@@ -203,5 +203,5 @@ def test_a_model_that_would_run_code_is_refused(folder: Path, tmp_path: Path) ->
 
 def test_a_package_cannot_choose_an_unknown_format(folder: Path) -> None:
     edit_manifest(folder, lambda manifest: manifest.update(format="pickle"))
-    with pytest.raises(PackageError, match='unknown format "pickle": choose catboost, .* or xgboost'):
+    with pytest.raises(PackageError, match=r'unknown format "pickle": choose catboost, .* or xgboost'):
         formats.load(open_package(folder))

@@ -16,7 +16,7 @@ from model_packaging.package import Package, open_package
 from ...args import ModelEndpointArgs
 from ...errors import problems_of
 from ...gaps import refusal
-from ...names import physical_name
+from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
 from ...spec import PRIMARY, EndpointSpec, Spec
 from . import live, policies
@@ -138,7 +138,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
         variant: _model(f"{name}-{variant}", package, bucket, role, permissions, args, component)
         for variant, package in packages.items()
     }
-    config = _configuration(name, models, options, bucket, args, child)
+    config = _configuration(name, packages, models, options, bucket, args, child)
     endpoint = aws.sagemaker.Endpoint(
         name,
         name=endpoint_name,
@@ -218,7 +218,8 @@ def _serve_policy(
 ) -> dict[str, object]:
     arn = place.bucket(bucket)
     return document(
-        bucket_read(arn, sorted({package_prefix(package) for package in packages})),
+        # All of a model's packages: one that an update was rolled back to must start on a new machine, too.
+        bucket_read(arn, sorted({f"packages/{package.name}/" for package in packages})),
         bucket_write(arn, [f"capture/{endpoint}/"]) if captures else [],
         logs_write(place, f"/aws/sagemaker/Endpoints/{endpoint}"),
         metrics_write("/aws/sagemaker/Endpoints"),
@@ -239,8 +240,8 @@ def _model(
     files = upload(f"{name}-package", package, bucket, args, component)
     prefix = package_prefix(package)
     return aws.sagemaker.Model(
-        f"{name}-model",
-        # Named by the provider: a new package makes a new model beside the old one, which the endpoint still runs.
+        # Another package or image makes another model beside the old one, which the endpoint runs until it is updated.
+        content_name(f"{name}-model", [package.digest, args.image]),
         execution_role_arn=role.arn,
         primary_container={
             "image": args.image,
@@ -262,6 +263,7 @@ def _model(
 
 def _configuration(
     name: str,
+    packages: dict[str, Package],
     models: dict[str, aws.sagemaker.Model],
     options: Options,
     bucket: pulumi.Output[str],
@@ -284,9 +286,21 @@ def _configuration(
         return settings
 
     capture = args.capture
+    content = [
+        {variant: package.digest for variant, package in packages.items()},
+        _weights(args),
+        args.image,
+        args.encryption_key,
+        machine,
+        args.scale.min,
+        options.startup_timeout_seconds,
+        options.volume_size_gb,
+        None if capture is None else capture.sample,
+    ]
     return aws.sagemaker.EndpointConfiguration(
-        f"{name}-config",
-        # Named by the provider: under a name of ours a new one could not be made before the old one is deleted.
+        # Another content is another configuration: one that an endpoint was rolled back to must not be deleted, and it
+        # would be as the replaced half of one resource. Its physical name is the provider's.
+        content_name(f"{name}-config", content),
         production_variants=[variant(key, weight / 100) for key, weight in _weights(args).items()],
         shadow_production_variants=[variant(SHADOW, 1.0)] if args.shadow is not None else None,  # pyright: ignore[reportArgumentType]
         kms_key_arn=args.encryption_key,

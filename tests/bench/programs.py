@@ -151,6 +151,7 @@ def _comparable(value: Any, url: str) -> Any:
     # The emulator's port, the ends of names that the provider makes up, and digests in keys: the two programs
     # compute the version of a folder differently.
     value = value.replace(url, "<emulator>")
+    value = re.sub(r"-(model|config)-[0-9a-f]{8}-", r"-\1-", value)
     value = re.sub(r"-[0-9a-f]{7}(?![0-9a-z])", "-<random>", value)
     return re.sub(r"\b(sources|data)/([a-z0-9-]+)/[0-9a-f]{64}/", r"\1/\2/<version>/", value)
 

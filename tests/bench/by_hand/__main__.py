@@ -594,7 +594,7 @@ def make_endpoint(
         f"{name}-serve",
         role=role.id,
         policy=policy(
-            *read_objects(bucket, package_key),
+            *read_objects(bucket, "packages/tumours/"),
             write_objects(bucket, f"capture/{endpoint_name}/"),
             write_logs(f"/aws/sagemaker/Endpoints/{endpoint_name}"),
             write_metrics("/aws/sagemaker/Endpoints"),

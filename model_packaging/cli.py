@@ -19,6 +19,8 @@ COMMANDS = {
     "check": "model_packaging.commands:check",
     "publish": "model_packaging.commands:publish",
     "pull": "model_packaging.commands:pull",
+    "sign": "model_packaging.commands:sign",
+    "verify": "model_packaging.commands:verify",
     "validate": "model_packaging.validation.command:validate",
     "data": "model_packaging.data.command:app",
     "compare-variants": "model_packaging.variants.command:compare_variants",

@@ -171,6 +171,48 @@ def pull(
     typer.echo(f"{package.path}@{package.digest}")
 
 
+def sign(
+    package: Annotated[Path, typer.Argument(help="The folder of a package.", metavar="PACKAGE")],
+    key: Annotated[Path, typer.Option(help="The private key: elliptic, in PEM.")],
+    certificate: Annotated[
+        list[Path] | None,
+        typer.Option(help="The signing certificate, then those that it was issued by; the signature carries them."),
+    ] = None,
+    password: Annotated[
+        str | None, typer.Option(envvar="MODELBERTH_KEY_PASSWORD", help="The password of the private key.")
+    ] = None,
+) -> None:
+    """Sign a package by OpenSSF Model Signing and print the signature's path; the package's digest stays.
+
+    Example: modelberth sign ./packages/churn --key signing.key
+    """
+    from .signing import sign as make
+
+    typer.echo(make(package, key, password=password, certificates=certificate or []))
+
+
+def verify(
+    package: Address,
+    key: Annotated[list[Path] | None, typer.Option(help="The public key of a trusted signer, in PEM.")] = None,
+    certificate_chain: Annotated[
+        list[Path] | None, typer.Option(help="A certificate, in PEM: whoever it was issued for or by it may sign.")
+    ] = None,
+) -> None:
+    """Verify a package and that a trusted signer signed it; exit code 1 when not.
+
+    Example: modelberth verify ./packages/churn --key signing.pub
+    """
+    from .package import open_package
+    from .signing import verify_signature
+
+    trusted = [*(key or []), *(certificate_chain or [])]
+    if not trusted:
+        raise typer.BadParameter("name a trusted signer: --key or --certificate-chain")
+    found = open_package(package)
+    signer = verify_signature(found, trusted)
+    typer.echo(f"{package.partition('@')[0]}@{found.digest} signed by {signer}")
+
+
 def _classes(text: str | None) -> list[Any] | None:
     if text is None:
         return None

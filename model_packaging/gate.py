@@ -136,6 +136,10 @@ class GateRules(_Rules):
     require: list[Requirement] = []
     """What the package must hold, besides data version, card and validation."""
 
+    signed_by: Annotated[list[str], Field(min_length=1)] | None = None
+    """The signers of whom one must have signed the package: paths of public keys or certificates in PEM, or their
+    text."""
+
     max_age: timedelta | None = None
     """The oldest `created` in the manifest that passes, such as 30d; without `created` it fails."""
 
@@ -203,6 +207,8 @@ def evaluate(package: Package, rules: GateRules | None = None, champion: Package
         results += _compare(package, rules, champion)
     if rules.leakage:
         results += _leakage(package, rules.leakage)
+    if rules.signed_by:
+        results.append(_signed(package, rules.signed_by))
     if rules.max_age:
         results.append(_age(package, rules.max_age))
     return GateReport(package.name, package.digest, results)
@@ -487,6 +493,16 @@ def _paired(name: str, better: bool, rules: GateRules, package: Package, champio
     if not passed and found.worse_by <= rules.tolerance:
         message += " (more hold-out rows or a larger tolerance could show it)"
     return RuleResult(rule, found.candidate, found.champion, passed, message)
+
+
+def _signed(package: Package, signers: list[str]) -> RuleResult:
+    from .signing import verify_signature
+
+    try:
+        signer = verify_signature(package, signers)
+    except ModelberthError as error:
+        return RuleResult("signed_by", None, signers, False, f"not signed by a trusted signer: {error}")
+    return RuleResult("signed_by", signer, signers, True, f"signed by {signer}")
 
 
 def _age(package: Package, limit: timedelta) -> RuleResult:

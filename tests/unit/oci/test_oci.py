@@ -112,6 +112,19 @@ def test_what_is_there_is_not_sent_again_and_the_manifest_goes_last(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_signature_comes_along(registry: str, package: Package, tmp_path: Path, kind: Any) -> None:
+    folder = Path(shutil.copytree(package.path, tmp_path / "signed"))
+    unsigned = publish(folder, f"oci://{registry}/signed/{kind}", kind=kind)
+    assert not open_package(unsigned).signed
+    (folder / "model.sig").write_bytes(b"a signature")
+    signed = publish(folder, f"oci://{registry}/signed/{kind}", kind=kind)
+    assert signed != unsigned
+    for found in (pull(signed, tmp_path / "back"), open_package(signed)):
+        assert found.digest == package.digest
+        assert (found.path / "model.sig").read_bytes() == b"a signature"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_was_changed_in_the_registry_is_refused(
     registry: str, registry_folder: Path, package: Package, tmp_path: Path, kind: Any
 ) -> None:

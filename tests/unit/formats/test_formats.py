@@ -189,6 +189,42 @@ def test_what_is_no_model_is_one_sentence(frame: pd.DataFrame, tmp_path: Path) -
         store(booster)
 
 
+def test_a_network_exported_to_onnx_is_taken(tmp_path: Path) -> None:
+    """One matrix in, one row of probabilities out, as torch.onnx.export writes a module that ends in softmax."""
+    from onnx import helper, numpy_helper
+    from onnx.onnx_ml_pb2 import TensorProto
+
+    generator = np.random.default_rng(0)
+    first, second = (generator.normal(size=size).astype("float32") for size in ((3, 8), (8, 2)))
+    nodes = [
+        helper.make_node("MatMul", ["rows", "first"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["active"]),
+        helper.make_node("MatMul", ["active", "second"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "network.onnx").write_bytes(model.SerializeToString())
+    rows = pd.DataFrame(generator.normal(size=(20, 3)).astype("float32"), columns=["a", "b", "c"])
+    package = pack(
+        tmp_path / "network.onnx",
+        name="network",
+        inputs=rows,
+        output=tmp_path / "p",
+        task="classification",
+        classes=["no", "yes"],
+    )
+    scores = np.maximum(rows.to_numpy() @ first, 0) @ second
+    expected = np.exp(scores[:, 1]) / np.exp(scores).sum(axis=1)
+    assert probabilities(package, rows.astype(float), "yes") == pytest.approx(expected.tolist(), abs=1e-5)
+
+
 def test_a_file_that_does_not_tell_its_task_is_asked_for_it(
     packed: Packed, frame: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -186,5 +186,26 @@ def test_a_file_named_as_another_format_is_refused(packed: Packed, tmp_path: Pat
             store(tmp_path / f"m{suffix}")
 
 
+@pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd"])
+def test_onnx_may_not_read_weights_from_elsewhere(
+    packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    from onnx import TensorProto, helper
+
+    (tmp_path / "here").mkdir()
+    for folder in (tmp_path, tmp_path / "here"):
+        (folder / "weights.bin").write_bytes(bytes(12))
+    monkeypatch.chdir(tmp_path / "here")
+    weights = TensorProto(name="W", data_type=TensorProto.FLOAT, dims=[3, 1], data_location=TensorProto.EXTERNAL)
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", location
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "W"], ["y"])], "g", inputs, outputs, [weights])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    with pytest.raises(PackageError, match=r"model/model.onnx: cannot be loaded"):
+        formats.load(replaced(packed("onnx")[1], tmp_path / "p", content))
+
+
 def test_every_format_has_a_hostile_test() -> None:
     assert {*FILES, "sklearn-pickle"} == set(formats.FORMATS) == set(KINDS)

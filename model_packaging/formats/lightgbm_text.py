@@ -14,6 +14,9 @@ from ..documents import loads
 from ..errors import PackageError
 from . import contents
 
+_OF_LEAVES = ("leaf_weight", "leaf_count")
+_OF_NODES = ("split_gain", "internal_value", "internal_weight", "internal_count")
+
 MAX_BYTES = 2 * 1024**3
 
 
@@ -88,9 +91,14 @@ def _check_tree(fields: dict[str, str], index: int, features: int) -> None:
     _require(1 <= leaves <= 2**24, f"{where}: num_leaves is {leaves}")
     _require(fields.get("is_linear", "0") == "0", f"{where}: linear trees are not supported")
     _numbers(fields["leaf_value"], f"{where}: leaf_value", leaves)
+    _numbers(fields["shrinkage"], f"{where}: shrinkage", 1)
     if leaves == 1:
         return
     inner = leaves - 1
+    for names, count in ((_OF_LEAVES, leaves), (_OF_NODES, inner)):
+        for name in names:
+            if fields.get(name):
+                _numbers(fields[name], f"{where}: {name}", count)
     left = _integers(fields["left_child"], f"{where}: left_child", inner)
     right = _integers(fields["right_child"], f"{where}: right_child", inner)
     children = np.concatenate([left, right])

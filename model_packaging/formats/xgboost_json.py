@@ -6,6 +6,7 @@ The fields are those of https://xgboost.readthedocs.io/en/stable/dev/structxgboo
 schema in XGBoost's own documentation, doc/model.schema.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ def check_model(content: bytes, file: str) -> None:
         bounds = _integers(model.get("iteration_indptr", [0, len(trees)]), "iteration_indptr", None)
         _check(bool((np.diff(bounds) >= 0).all()) and bounds[0] == 0 and bounds[-1] == len(trees), "iteration_indptr",
                "does not cover the trees")  # fmt: skip
+        if model.get("cats"):
+            _check_columns(model["cats"], features)
         if booster["name"] == "dart":
             _check(len(booster["weight_drop"]) == len(trees), "weight_drop", "has a wrong length")
         for index, tree in enumerate(trees):
@@ -66,6 +69,34 @@ def check_model(content: bytes, file: str) -> None:
         raise PackageError(f"{file}: not a model that XGBoost saved: {reason}", file=file) from None
     except (ValueError, OverflowError) as error:
         raise PackageError(f"{file}: not a model that XGBoost saved: {error}", file=file) from None
+
+
+def _check_columns(cats: dict[str, Any], features: int) -> None:
+    """The categories that columns had in training: of each, texts by their offsets, or numbers."""
+    columns = cats["enc"]
+    if not columns:
+        return
+    _check(len(columns) == features, "cats.enc", f"has {len(columns)} columns for {features} features")
+    sizes: list[int] = []
+    for index, column in enumerate(columns):
+        where = f"cats.enc {index}"
+        values = np.asarray(column["values"]) if column["values"] else np.zeros(0, dtype=np.int64)
+        _check(values.ndim == 1 and values.dtype.kind in "iuf", f"{where}: values", "must hold numbers")
+        if "offsets" not in column:
+            sizes.append(values.size)
+            continue
+        offsets = _integers(column["offsets"], f"{where}: offsets", None)
+        fit = offsets.size == 0 or (
+            offsets[0] == 0 and offsets[-1] == values.size and bool((np.diff(offsets) >= 0).all())
+        )
+        _check(fit, f"{where}: offsets", "do not fit the values")
+        sizes.append(max(offsets.size - 1, 0))
+    segments = _integers(cats["feature_segments"], "cats.feature_segments", features + 1)
+    _check(segments.tolist() == [0, *np.cumsum(sizes).tolist()], "cats.feature_segments", "do not fit the categories")
+    order = _integers(cats["sorted_idx"], "cats.sorted_idx", int(segments[-1]))
+    for start, end in pairwise(segments.tolist()):
+        part = order[start:end]
+        _check(sorted(part.tolist()) == list(range(end - start)), "cats.sorted_idx", "is no order of the categories")
 
 
 def _check_tree(tree: dict[str, Any], index: int, features: int) -> None:

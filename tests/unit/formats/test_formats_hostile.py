@@ -136,6 +136,29 @@ def test_a_tree_of_xgboost_that_leads_astray_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda cats: cats["sorted_idx"].__setitem__(0, 8), "cats.sorted_idx is no order"),
+        (lambda cats: cats["feature_segments"].__setitem__(1, 9), "cats.feature_segments do not fit"),
+        (lambda cats: cats["enc"].append(cats["enc"][0]), "cats.enc has 2 columns for 1 features"),
+        (lambda cats: cats["enc"][0]["offsets"].__setitem__(-1, 500), "cats.enc 0: offsets do not fit"),
+    ],
+)
+def test_categories_of_xgboost_that_lead_astray_are_refused(
+    tmp_path: Path, change: Callable[[Any], Any], reason: str
+) -> None:
+    import xgboost
+
+    frame = pd.DataFrame({"c": pd.Categorical(["u", "v"] * 20)})
+    model = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True, n_jobs=1).fit(frame, [0, 1] * 20)
+    package = pack(model, name="m", inputs=frame, output=tmp_path / "m")
+    document = json.loads(package.read(FILES["xgboost"]))
+    change(document["learner"]["gradient_booster"]["model"]["cats"])
+    with pytest.raises(PackageError, match=rf"model/model.json: .*{reason}"):
+        formats.load(replaced(package, tmp_path / "p", json.dumps(document).encode()))
+
+
+@pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
         ("left_child=", "left_child=99999 ", "tree_sizes: tree 0 has another size"),
@@ -144,6 +167,7 @@ def test_a_tree_of_xgboost_that_leads_astray_is_refused(
         ("split_feature=", "split_feature=-", "split_feature|another size"),
         ("num_class=1", "num_class=many", "invalid literal"),
         ("end of trees", "end of tree", "breaks off"),
+        ("internal_value=0", "internal_value=W", "could not convert"),
         ("tree_sizes=", "tree_sizes=1 ", "tree_sizes has"),
         ("pandas_categorical:[]", "pandas_categorical:{}", "pandas_categorical must be a list"),
     ],

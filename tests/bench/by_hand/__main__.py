@@ -765,7 +765,7 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
                             "ProcessingOutputConfig": {"Outputs": [processing_output("verdict", bucket, model)]},
                             "Environment": {
                                 "MODELBERTH_GATE": '{"metrics":{"roc_auc":{"min":0.9}},"no_worse_than":"champion",'
-                                '"require":["cross_validation"],"tolerance":0.02}'
+                                '"require":["cross_validation"],"tolerance":0.05}'
                             },
                         },
                     },

@@ -728,6 +728,7 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
                             "InputDataConfig": [
                                 channel("code", bucket, sources),
                                 channel("training", bucket, data),
+                                channel("champion", bucket, package_key),
                             ],
                             "OutputDataConfig": {
                                 "S3OutputPath": pulumi.Output.concat("s3://", bucket.id, "/pipelines/", model)

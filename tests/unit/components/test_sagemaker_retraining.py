@@ -107,6 +107,7 @@ def test_the_pipeline_trains_validates_gates_and_publishes(source: Path, origina
     assert {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in train["InputDataConfig"]} == {
         "code": f"s3://shop-artifacts/{prefixes['sources']}",
         "training": f"s3://shop-artifacts/{prefixes['data']}",
+        "champion": f"s3://shop-artifacts/packages/churn/{original.digest.removeprefix('sha256:')}/",
     }
     assert train["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200}
     assert train["OutputDataConfig"] == {"S3OutputPath": "s3://shop-artifacts/pipelines/churn"}

@@ -113,6 +113,12 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
                 "InputDataConfig": [
                     _channel("code", f"s3://{training.bucket}/{training.source}"),
                     _channel("training", f"s3://{training.bucket}/{training.data}"),
+                    # Where the hold-out has moved, the champion predicts its rows too, so that the gate can compare.
+                    *(
+                        [_channel("champion", f"s3://{training.bucket}/{training.champion}")]
+                        if training.champion
+                        else []
+                    ),
                 ],
                 "OutputDataConfig": {"S3OutputPath": results} | _kms("KmsKeyId", trainer.key),
                 "ResourceConfig": _cluster(trainer),

@@ -495,7 +495,7 @@ def make_monitor(model: str, endpoint: str, bucket: aws.s3.Bucket) -> None:
         name,
         pipeline,
         make_dead_letters(name),
-        "cron(0 * * * ? *)",
+        "cron(0 3 1 1 ? *)",
         "UTC",
         f"Compares the traffic of {endpoint} with the data that {model} was trained on.",
     )
@@ -801,7 +801,7 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
         name,
         pipeline,
         dead_letters,
-        "cron(0 3 ? * 2 *)",
+        "cron(0 3 1 1 ? *)",
         "Europe/Prague",
         f"Trains {model} again and publishes a candidate that passes the gate.",
     )

@@ -21,7 +21,7 @@ from ...outputs import EndpointOutputs
 from ...spec import PRIMARY, EndpointSpec, Spec
 from . import live, policies
 from .machines import smallest
-from .packages import check_bucket, package_prefix, upload
+from .packages import check_bucket, package_prefix, packages_prefix, upload
 from .policies import (
     Place,
     bucket_read,
@@ -219,7 +219,7 @@ def _serve_policy(
     arn = place.bucket(bucket)
     return document(
         # All of a model's packages: one that an update was rolled back to must start on a new machine, too.
-        bucket_read(arn, sorted({f"packages/{package.name}/" for package in packages})),
+        bucket_read(arn, sorted({packages_prefix(package) for package in packages})),
         bucket_write(arn, [f"capture/{endpoint}/"]) if captures else [],
         logs_write(place, f"/aws/sagemaker/Endpoints/{endpoint}"),
         metrics_write("/aws/sagemaker/Endpoints"),

@@ -33,16 +33,26 @@ COMMANDS = {
 
 _EXTRAS = {
     "boto3": "jobs",
+    "gcsfs": "gcp",
+    "google": "gcp",
+    "grpc": "grpc",
     "matplotlib": "jobs",
     "onnxruntime": "serve",
+    "orjson": "serve",
     "packaging": "serve",
     "pandas": "serve",
+    "prometheus_client": "serve",
+    "pyarrow": "jobs",
     "requests": "jobs",
     "s3fs": "jobs",
+    "safetensors": "huggingface",
+    "scipy": "jobs",
     "sklearn": "serve",
     "skops": "serve",
     "starlette": "serve",
+    "tokenizers": "huggingface",
     "uvicorn": "serve",
+    "yaml": "jobs",
 }
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from model_packaging.alarms import ALARM_TEXTS, AlarmText
+
 from .quantities import format_duration, parse_duration, parse_ratio
 
 Quantity = Literal["duration", "share", "count", "number"]
@@ -19,8 +21,7 @@ class AlarmKind:
     """What an alarm of this name watches.
 
     Attributes:
-        description: What is measured, for the alarm's own description and the dashboard.
-        action: What a person does when it fires.
+        text: What people are told about it.
         quantity: What a threshold is: a duration, a share of 0 to 1, a count or a plain number.
         side: On which side of the threshold the trouble lies.
         source: `endpoint` if the platform measures it, `monitor` if the monitor job does.
@@ -29,14 +30,23 @@ class AlarmKind:
         silence_breaches: Whether no value at all counts as a breach.
     """
 
-    description: str
-    action: str
+    text: AlarmText
     quantity: Quantity
     side: Literal["above", "below"]
     source: Literal["endpoint", "monitor"]
     period: timedelta = timedelta(minutes=1)
     periods: int = 2
     silence_breaches: bool = False
+
+    @property
+    def description(self) -> str:
+        """What is measured, for the alarm's own description and the dashboard."""
+        return self.text.watches
+
+    @property
+    def action(self) -> str:
+        """What a person does when it fires."""
+        return self.text.action
 
     def parse(self, value: object) -> float:
         """Return a threshold in seconds, as a share, or as the plain number.
@@ -63,29 +73,25 @@ _HOUR = timedelta(hours=1)
 
 ALARMS: dict[str, AlarmKind] = {
     "latency_p95": AlarmKind(
-        "time the model takes to answer, 95th percentile",
-        "Look at saturation first; then scale out, or roll back the last package.",
+        ALARM_TEXTS["latency_p95"],
         "duration",
         "above",
         "endpoint",
     ),
     "latency_p99": AlarmKind(
-        "time the model takes to answer, 99th percentile",
-        "Look at saturation first; then scale out, or roll back the last package.",
+        ALARM_TEXTS["latency_p99"],
         "duration",
         "above",
         "endpoint",
     ),
     "error_rate": AlarmKind(
-        "share of requests that the model failed to answer (5xx)",
-        "Read the endpoint's log; roll back if it began with the last package.",
+        ALARM_TEXTS["error_rate"],
         "share",
         "above",
         "endpoint",
     ),
     "invocations": AlarmKind(
-        "requests that reached the endpoint",
-        "Ask the callers: the endpoint answers, but nobody asks.",
+        ALARM_TEXTS["invocations"],
         "count",
         "below",
         "endpoint",
@@ -94,32 +100,28 @@ ALARMS: dict[str, AlarmKind] = {
         silence_breaches=True,
     ),
     "cpu_utilization": AlarmKind(
-        "share of the processors in use, the mean over the endpoint's replicas",
-        "Scale out, or choose a larger machine.",
+        ALARM_TEXTS["cpu_utilization"],
         "share",
         "above",
         "endpoint",
         periods=5,
     ),
     "memory_utilization": AlarmKind(
-        "share of memory in use, the mean over the endpoint's replicas",
-        "Choose a machine with more memory; look for a leak if it only grows.",
+        ALARM_TEXTS["memory_utilization"],
         "share",
         "above",
         "endpoint",
         periods=5,
     ),
     "disk_utilization": AlarmKind(
-        "share of disk space in use, the mean over the endpoint's replicas",
-        "Look for files that the container leaves; choose a larger volume.",
+        ALARM_TEXTS["disk_utilization"],
         "share",
         "above",
         "endpoint",
         periods=5,
     ),
     "drift.psi": AlarmKind(
-        "population stability index of the input that drifted most, against the training data",
-        "Read the drift report: a broken source is mended there, a changed world by retraining.",
+        ALARM_TEXTS["drift.psi"],
         "number",
         "above",
         "monitor",
@@ -127,8 +129,7 @@ ALARMS: dict[str, AlarmKind] = {
         periods=1,
     ),
     "drift.prediction_psi": AlarmKind(
-        "population stability index of the predictions, against those on the training data",
-        "Read the drift report; compare with the inputs' drift before retraining.",
+        ALARM_TEXTS["drift.prediction_psi"],
         "number",
         "above",
         "monitor",
@@ -136,8 +137,7 @@ ALARMS: dict[str, AlarmKind] = {
         periods=1,
     ),
     "data.missing_ratio": AlarmKind(
-        "share of missing values in the input where it is highest",
-        "Find the source that stopped sending; the model answers from what is left.",
+        ALARM_TEXTS["data.missing_ratio"],
         "share",
         "above",
         "monitor",
@@ -145,8 +145,7 @@ ALARMS: dict[str, AlarmKind] = {
         periods=1,
     ),
     "data.out_of_range_ratio": AlarmKind(
-        "share of values outside the range of the training data, in the input where it is highest",
-        "Check units and encodings at the source.",
+        ALARM_TEXTS["data.out_of_range_ratio"],
         "share",
         "above",
         "monitor",
@@ -154,8 +153,7 @@ ALARMS: dict[str, AlarmKind] = {
         periods=1,
     ),
     "data.unseen_category_ratio": AlarmKind(
-        "share of categories never seen in training, in the input where it is highest",
-        "Check the source; if the category is real, retrain with it.",
+        ALARM_TEXTS["data.unseen_category_ratio"],
         "share",
         "above",
         "monitor",

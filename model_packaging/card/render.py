@@ -6,28 +6,10 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
 from markupsafe import Markup
 
+from ..alarms import ALARM_TEXTS
 from ..formats.predictor import class_key
 from ..metrics import higher_is_better
 from .summary import summary, weakest
-
-ALARMS = [
-    ("latency_p95", "one answer in twenty is slow", "look at CPU and requests per replica; add replicas or a larger "
-     "machine, or roll back if it began with a deployment"),
-    ("latency_p99", "one answer in a hundred is slow", "the same, and look for large requests"),
-    ("error_rate", "calls fail", "read the endpoint's log; roll back if it began with a deployment"),
-    ("invocations", "nobody calls any more", "check the calling application and its permissions"),
-    ("cpu_utilization", "the processors are busy", "add replicas, or choose a larger machine"),
-    ("memory_utilization", "memory runs out", "choose a machine with more; look for a leak if it only grows"),
-    ("disk_utilization", "disk space runs out", "look for files that the container leaves; choose a larger volume"),
-    ("drift.psi", "an input is distributed differently from training", "find the feature in the monitor's report; "
-     "a broken source is mended, a changed world means retraining"),
-    ("drift.prediction_psi", "the predictions are distributed differently", "compare with the drift of the inputs; "
-     "retrain when labels confirm it"),
-    ("data.missing_ratio", "values are missing more often", "mend the source of the named column"),
-    ("data.out_of_range_ratio", "numbers lie outside what training saw", "check units and the source; else retrain"),
-    ("data.unseen_category_ratio", "texts that training never saw", "check spelling and encoding; else retrain"),
-]  # fmt: skip
-"""Every alarm that a stack can set, what it means for this model and what to do."""
 
 
 def render(header: dict[str, Any], documents: dict[str, Any], lock: str) -> dict[str, str]:
@@ -44,7 +26,7 @@ def render(header: dict[str, Any], documents: dict[str, Any], lock: str) -> dict
         "data": documents.get("data.json") or {},
         "validation": validation,
         "environment": lock.split(),
-        "alarms": ALARMS,
+        "alarms": ALARM_TEXTS,
         "classes": [class_key(value) for value in classes],
         "summary": summary(validation),
         "weakest": weakest(validation),

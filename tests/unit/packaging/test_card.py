@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from modelberth import vocabulary
 
+from model_packaging.alarms import ALARM_TEXTS
 from model_packaging.card import render
-from model_packaging.card.render import ALARMS
 from model_packaging.card.summary import Finding, ranked, summary
 from model_packaging.package import Package
 
@@ -82,9 +82,12 @@ def test_metrics_alone_make_a_card(original: Package) -> None:
     assert all("0.8125" in text for text in card.values())
 
 
-def test_every_alarm_of_a_stack_is_explained() -> None:
-    assert [name for name, _, _ in ALARMS] == list(vocabulary.ALARMS)
-    assert all(means and action for _, means, action in ALARMS)
+def test_every_alarm_of_a_stack_is_explained(original: Package) -> None:
+    assert list(ALARM_TEXTS) == list(vocabulary.ALARMS)
+    page = (original.path / "card.md").read_text()
+    for name, kind in vocabulary.ALARMS.items():
+        assert kind.text is ALARM_TEXTS[name]
+        assert f"| `{name}` | {kind.description} | {kind.text.means} | {kind.action} |" in page
 
 
 @pytest.fixture(scope="module")

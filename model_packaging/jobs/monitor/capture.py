@@ -74,6 +74,9 @@ class Exchange:
     identifier: str | None = None
     """What labels refer to it by: the caller's inferenceId, else SageMaker's eventId."""
 
+    time: datetime | None = None
+    """When it was answered, if the record tells."""
+
 
 def read(address: str, window: Window, unreadable: Examples) -> Iterator[Exchange]:
     """What was captured within the window, line by line; lines that are no capture records go to `unreadable`.
@@ -152,7 +155,7 @@ def _exchange(where: str, line: bytes, window: Window) -> Exchange | None:
         return None
     named = metadata.get("inferenceId") or metadata.get("eventId")
     identifier = None if named is None else str(named)
-    return Exchange(where, _payload(data, "endpointInput"), _payload(data, "endpointOutput"), identifier)
+    return Exchange(where, _payload(data, "endpointInput"), _payload(data, "endpointOutput"), identifier, when)
 
 
 def _payload(data: dict[str, Any], side: str) -> Payload | None:

@@ -99,13 +99,16 @@ def accepted(header: str | None, given: str) -> str:
 def decode(body: bytes, media: MediaType, columns: Sequence[str], max_rows: int) -> RawRows:
     """The rows of a request body. RequestProblem: 400 where it is not what its media type says,
     413 where it has more than `max_rows` rows."""
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestProblem(400, f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
-    if not text.strip():
-        raise RequestProblem(400, f"the body is empty: send at least one row as {media.name}")
-    raw = DECODERS[media.name](text, media, columns, max_rows)
+    return bounded(DECODERS[media.name](_text(body, media.name), media, columns, max_rows), max_rows)
+
+
+def encode(predictions: Sequence[Any], media_type: str, classes: Sequence[Any]) -> bytes:
+    """The response body. ValueError where a prediction is not a finite number, which is the model's fault."""
+    return ENCODERS[media_type](predictions, classes)
+
+
+def bounded(raw: RawRows, max_rows: int) -> RawRows:
+    """The same rows. RequestProblem: 400 where there is none, 413 where there are more than `max_rows`."""
     if not raw.rows:
         raise RequestProblem(400, "the body holds no rows: send at least one")
     if len(raw.rows) > max_rows:
@@ -113,9 +116,20 @@ def decode(body: bytes, media: MediaType, columns: Sequence[str], max_rows: int)
     return raw
 
 
-def encode(predictions: Sequence[Any], media_type: str, classes: Sequence[Any]) -> bytes:
-    """The response body. ValueError where a prediction is not a finite number, which is the model's fault."""
-    return ENCODERS[media_type](predictions, classes)
+def document(body: bytes) -> Any:
+    """The body as one JSON value, for contracts that have an envelope of their own. RequestProblem (400)
+    where it is none."""
+    return _parse(_text(body, JSON), "the body")
+
+
+def _text(body: bytes, name: str) -> str:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestProblem(400, f"the body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
+    if not text.strip():
+        raise RequestProblem(400, f"the body is empty: send at least one row as {name}")
+    return text
 
 
 def _decode_csv(text: str, media: MediaType, columns: Sequence[str], max_rows: int) -> RawRows:

@@ -36,6 +36,7 @@ class Service:
         self.limits = limits
         self.digest: str | None = None
         self.draining = False
+        self._package: Package | None = None
         self._model: Predicts | None = None
         self._checker: Checker | None = None
         self._classes: list[Any] = []
@@ -48,6 +49,7 @@ class Service:
         self._checker = Checker(package.signature)
         self._classes = list(package.signature["outputs"].get("classes") or [])
         self.digest = package.digest
+        self._package = package
         self._model = model
 
     @property
@@ -64,6 +66,12 @@ class Service:
     def classes(self) -> list[Any]:
         """The labels of a classifier, in the order of CSV; empty for a regression."""
         return self._classes
+
+    @property
+    def package(self) -> Package:
+        """The package that is served. RequestProblem (503) while it is loading."""
+        self._loaded()
+        return cast("Package", self._package)
 
     @property
     def busy(self) -> int:

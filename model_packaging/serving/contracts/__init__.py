@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from model_packaging.serving.service import Service
 
 CONTRACTS = {
+    "kserve_v1": "model_packaging.serving.contracts.kserve_v1",
+    "open_inference": "model_packaging.serving.contracts.open_inference",
     "sagemaker": "model_packaging.serving.contracts.sagemaker",
 }
 

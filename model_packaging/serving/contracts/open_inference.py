@@ -1,0 +1,229 @@
+"""The Open Inference Protocol (KServe's V2) over HTTP, below /v2, with its binary tensor extension.
+
+Rules: "HTTP/REST" of the Open Inference Protocol, and "Binary Tensor Data Extension" of KServe and Triton:
+the body is a JSON object of Inference-Header-Content-Length bytes, followed by the data of those tensors that
+have a "binary_data_size", in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from model_packaging.serving import media, open_inference, tensors
+from model_packaging.serving.contracts import answering
+from model_packaging.serving.http import read_body
+from model_packaging.serving.open_inference import served
+from model_packaging.serving.problems import RequestProblem, quoted
+from model_packaging.serving.service import Service
+from model_packaging.serving.tensors import Tensor
+
+if TYPE_CHECKING:
+    from model_packaging.package import Package
+
+OCTETS = "application/octet-stream"
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+_UNSUPPORTED = ("classification", "shared_memory_region")
+"""Parameters of Triton's other extensions, which change what is asked and so cannot be passed over."""
+
+_LONGEST_NAME = 200
+"""Of a column, by the package format; messages repeat names."""
+
+
+def routes(service: Service) -> list[Route]:
+    """All routes of the protocol; each of a model's also with its version."""
+
+    async def server(request: Request) -> Response:
+        return JSONResponse(
+            {
+                "name": open_inference.SERVER,
+                "version": open_inference.server_version(),
+                "extensions": open_inference.EXTENSIONS,
+            }
+        )
+
+    async def live(request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(request: Request) -> Response:
+        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+
+    async def model(request: Request) -> Response:
+        return JSONResponse(open_inference.metadata(_package(request)))
+
+    async def model_ready(request: Request) -> Response:
+        name = _package(request).name
+        return JSONResponse({"name": name, "ready": service.ready}, 200 if service.ready else 503)
+
+    async def infer(request: Request) -> Response:
+        package = _package(request)
+        length = _header_length(request)
+        body = await read_body(request, service.limits)
+
+        def answer() -> tuple[list[bytes], int | None, int]:
+            asked = _Asked(body, length, package)
+            raw = media.bounded(open_inference.rows(asked.inputs, package.signature), service.limits.max_rows)
+            made = open_inference.outputs(service.predict(raw), package, asked.wanted)
+            return *_encode(made, asked, package), len(raw.rows)
+
+        content, header, rows = await service.run(answer)
+        request.state.rows = rows  # for the access log
+        if header is None:
+            return Response(b"".join(content), media_type=media.JSON)
+        return Response(b"".join(content), media_type=OCTETS, headers={HEADER_LENGTH: str(header)})
+
+    def _package(request: Request) -> Package:
+        return served(service, request.path_params["name"], request.path_params.get("version"))
+
+    found = [Route("/v2", server), Route("/v2/health/live", live), Route("/v2/health/ready", ready)]
+    for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        found += [
+            Route(path, model),
+            Route(f"{path}/ready", model_ready),
+            Route(f"{path}/infer", infer, methods=["POST"]),
+        ]
+    return found
+
+
+class _Asked:
+    """An inference request: its tensors, and what should come back how."""
+
+    def __init__(self, body: bytes, length: int | None, package: Package) -> None:
+        self.id: str | None = None
+        self.wanted: list[str] = []
+        self._binary: dict[str, bool] = {}
+        self._binary_by_default = False
+        if length == 0:
+            self.inputs = [_only_input(body, package)]
+            self._binary_by_default = True
+            return
+        if length is not None and length > len(body):
+            raise RequestProblem(400, f"{HEADER_LENGTH} is {length}, and the body has {len(body)} bytes")
+        document = media.document(body if length is None else body[:length])
+        request = _object(document, "the body")
+        identifier = request.get("id")
+        if identifier is not None and not isinstance(identifier, str):
+            raise RequestProblem(400, f'"id" is {quoted(identifier)}: it must be a string')
+        self.id = identifier
+        self._binary_by_default = _parameters(request, "the body").get("binary_data_output") is True
+        for number, item in enumerate(_list(request, "outputs", required=False)):
+            where = f"outputs[{number}]"
+            output = _object(item, where)
+            name = _name(output, where)
+            self.wanted.append(name)
+            binary = _parameters(output, where).get("binary_data")
+            if binary is not None:
+                self._binary[name] = binary is True
+        self.inputs = _inputs(request, memoryview(body)[length:] if length else memoryview(b""))
+
+    def binary(self, output: str) -> bool:
+        """Whether this output should come as raw data."""
+        return self._binary.get(output, self._binary_by_default)
+
+
+def _header_length(request: Request) -> int | None:
+    answering.require_content_type(request, media.JSON, OCTETS)
+    text = request.headers.get(HEADER_LENGTH)
+    if text is None:
+        return None
+    if not text.isdecimal() or len(text) > 18:
+        raise RequestProblem(400, f"{HEADER_LENGTH} is {quoted(text)}: it must be the number of bytes of the JSON")
+    return int(text)
+
+
+def _inputs(request: dict[str, Any], data: memoryview) -> list[Tensor]:
+    found: list[Tensor] = []
+    problems: list[str] = []
+    position = 0
+    for number, item in enumerate(_list(request, "inputs", required=True)):
+        where = f"inputs[{number}]"
+        given = _object(item, where)
+        name = _name(given, where)
+        datatype, shape = tensors.check(name, given.get("datatype"), given.get("shape"))
+        size = _parameters(given, where).get("binary_data_size")
+        try:
+            if size is None:
+                found.append(tensors.from_values(name, datatype, shape, _list(given, "data", required=True, of=name)))
+                continue
+            if type(size) is not int or not 0 <= size <= len(data) - position:
+                left = f"{len(data) - position} bytes of data are left after the JSON"
+                raise RequestProblem(400, f'input "{name}": binary_data_size is {quoted(size)}, and {left}')
+            part = data[position : position + size]
+            position += size
+            found.append(tensors.from_bytes(name, datatype, shape, part))
+        except RequestProblem as problem:
+            problems += problem.problems
+    if not problems and position != len(data):
+        problems = [f"{len(data) - position} bytes follow the data of the last input: see its binary_data_size"]
+    if problems:
+        raise RequestProblem(400, problems)
+    return found
+
+
+def _only_input(body: bytes, package: Package) -> Tensor:
+    """The tensor of a raw binary request, which has no JSON: only one input leaves no doubt what it is."""
+    described = open_inference.metadata(package)["inputs"]
+    if len(described) != 1:
+        raise RequestProblem(400, f"{HEADER_LENGTH} is 0, and the model has {len(described)} inputs: send the JSON")
+    name, datatype = described[0]["name"], described[0]["datatype"]
+    if datatype == tensors.BYTES:
+        return tensors.from_texts(name, (1,), [body])
+    return tensors.from_bytes(name, datatype, (len(body) // tensors.size(datatype),), body)
+
+
+def _encode(made: list[Tensor], asked: _Asked, package: Package) -> tuple[list[bytes], int | None]:
+    """The parts of the response's body, and the length of its JSON where data follows."""
+    described: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+    for tensor in made:
+        output: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
+        if asked.binary(tensor.name):
+            parts.append(tensors.to_bytes(tensor))
+            output["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            output["data"] = tensor.values.tolist()
+        described.append(output)
+    response: dict[str, Any] = {"model_name": package.name, "model_version": package.digest}
+    if asked.id is not None:
+        response["id"] = asked.id
+    text = json.dumps({**response, "outputs": described}, allow_nan=False, separators=(",", ":")).encode()
+    return [text, *parts], len(text) if parts else None
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestProblem(400, f"{where} is {quoted(value)}: it must be an object")
+    return cast("dict[str, Any]", value)
+
+
+def _list(record: dict[str, Any], key: str, *, required: bool, of: str | None = None) -> list[Any]:
+    where = f'input "{of}": ' if of else ""
+    if key not in record and not required:
+        return []
+    if key not in record:
+        raise RequestProblem(400, f'{where}"{key}" is missing')
+    if not isinstance(record[key], list):
+        raise RequestProblem(400, f'{where}"{key}" is {quoted(record[key])}: it must be a list')
+    return cast("list[Any]", record[key])
+
+
+def _name(record: dict[str, Any], where: str) -> str:
+    name = record.get("name")
+    if not isinstance(name, str):
+        raise RequestProblem(400, f'{where} has no "name"')
+    if len(name) > _LONGEST_NAME:
+        raise RequestProblem(400, f"{where} has a name of {len(name)} characters: {quoted(name)}")
+    return name
+
+
+def _parameters(record: dict[str, Any], where: str) -> dict[str, Any]:
+    given = _object(record.get("parameters", {}), f'{where}: "parameters"')
+    refused = [name for name in _UNSUPPORTED if given.get(name)]
+    if refused:
+        raise RequestProblem(400, f'{where}: parameter "{refused[0]}" is of an extension that this server has not')
+    return given

@@ -487,8 +487,8 @@ def _paired(name: str, better: bool, rules: GateRules, package: Package, champio
     certain = f"at least {-found.at_most:.3g} better" if found.at_most < 0 else f"at most {found.at_most:.3g} worse"
     message = (
         f"{name} is {found.candidate:.6g}, {'' if passed else 'not shown to be '}no worse than the champion's "
-        f"{found.champion:.6g}: {certain} with {found.confidence:.4g} confidence on {found.rows:,} rows that both "
-        f"predicted, the tolerance is {rules.tolerance:g}"
+        f"{found.champion:.6g}: {certain} with {found.confidence:.4g} confidence on {found.rows:,} {found.per} that "
+        f"both predicted, the tolerance is {rules.tolerance:g}"
     )
     if not passed and found.worse_by <= rules.tolerance:
         message += " (more hold-out rows or a larger tolerance could show it)"

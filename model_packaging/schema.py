@@ -133,7 +133,16 @@ class OtherPrediction(_Open):
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
     predicted: list[float] | None = None
     probabilities: list[list[float]] | None = None
+    scores: dict[str, list[float]] = {}
+    ranking: dict[str, list[float | None]] = {}
     problem: str | None = None
+
+
+class Queries(_Strict):
+    """The queries of the hold-out; `names` are those that are kept."""
+
+    count: Annotated[int, Field(ge=0)]
+    names: Annotated[list[str], Field(max_length=10_000)]
 
 
 class Holdout(_Open):
@@ -144,6 +153,13 @@ class Holdout(_Open):
     target: list[float]
     predicted: list[float]
     probabilities: list[list[float]] | None = None
+    scores: dict[str, list[float]] = {}
+    """Each row's score by the user's own metrics that give one."""
+
+    queries: Queries | None = None
+    ranking: dict[str, list[float | None]] = {}
+    """Each query's value of the ranking metrics; null where it is not defined."""
+
     champion: OtherPrediction | None = None
 
 
@@ -199,6 +215,7 @@ def _check_holdout(holdout: dict[str, Any] | None, outputs: dict[str, Any]) -> N
         return
     classes = len(cast(list[Any], outputs.get("classes") or []))
     rows = len(holdout["names"])
+    queries = len(cast(dict[str, list[str]], holdout.get("queries") or {}).get("names", ()))
     problems: list[str] = []
     if len(set(holdout["names"])) != rows:
         problems.append("a row's name appears twice")
@@ -217,6 +234,12 @@ def _check_holdout(holdout: dict[str, Any] | None, outputs: dict[str, Any]) -> N
                     problems.append(f"{where}{key}: a row has not one for each of {classes} classes")
             elif classes and any(value not in range(classes) for value in values):
                 problems.append(f"{where}{key}: a value is no position of {classes} classes")
+        for key, count in (("scores", rows), ("ranking", queries)):
+            problems += [
+                f"{where}{key}.{name}: {len(values)} values for {count} {'rows' if key == 'scores' else 'queries'}"
+                for name, values in cast(dict[str, list[Any]], part.get(key) or {}).items()
+                if len(values) != count
+            ]
     if problems:
         raise PackageError(*(f"holdout.json: {problem}" for problem in problems), file="holdout.json")
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import numpy as np
 
 from ..errors import ModelberthError
 from ..package import Package, open_package
-from .holdout import predictions, row_names
+from .holdout import predictions, queries_kept, ranking, row_names
 from .predicted import predict
-from .scored import Scored
+from .scored import Scored, with_own, with_queries
 
 CHANNEL = "SM_CHANNEL_CHAMPION"
 """Where the SageMaker training toolkit's convention puts the folder of the channel `champion`."""
@@ -35,8 +36,16 @@ def on_the_same_rows(
         return document
     place = {name: index for index, name in enumerate(row_names(rows, inputs))}
     kept = np.array([place[name] for name in document["names"]], dtype=int)
+    # A query is judged by all of its rows.
+    seen = kept if rows.queries is None else np.arange(len(rows))
     try:
-        theirs = predict(package, inputs.iloc[kept], rows.classes, rows.task)
+        theirs = predict(package, inputs.iloc[seen], rows.classes, rows.task)
+        theirs = with_own(replace(theirs, target=rows.target[seen]), rows.custom)
+        if rows.queries is not None:
+            theirs = with_queries(theirs, rows.queries, rows.k)
     except ModelberthError as error:
         return document | {"champion": {"digest": package.digest, "problem": str(error)}}
-    return document | {"champion": {"digest": package.digest} | predictions(theirs, np.arange(len(kept)))}
+    told = predictions(theirs, np.arange(len(kept)) if rows.queries is None else kept)
+    if rows.queries is not None:
+        told["ranking"] = ranking(theirs, queries_kept(rows, inputs))
+    return document | {"champion": {"digest": package.digest} | told}

@@ -38,7 +38,7 @@ def validate(
     from ..package import open_package
     from .predicted import predict
     from .run import judged, own_metrics
-    from .scored import with_queries
+    from .scored import with_own, with_queries
 
     table = read_table(data)
     wanted = [target, *(segment or []), *([query] if query else [])]
@@ -52,7 +52,7 @@ def validate(
 
     def scored_by(address: str) -> Any:
         found = open_package(address)
-        rows = replace(_against(predict(found, table, trusted=trust or ()), truth), custom=own)
+        rows = with_own(_against(predict(found, table, trusted=trust or ()), truth), own)
         return found, with_queries(rows, table[query], k) if query else rows
 
     found, rows = scored_by(package)

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ModelberthError
 from ..package import Package
 from .holdout import read
-from .scored import Scored
+from .scored import Scored, mean_of_defined
 
 ROUNDS = 1000
 MIN_ROWS = 50
@@ -47,6 +47,10 @@ class Difference:
 
     confidence: float
     rows: int
+    """How many rows, or `per`."""
+
+    per: str = "rows"
+    """What the metric is a mean over, and chance draws: rows or queries."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,26 @@ def pair(candidate: Package, champion: Package) -> Pair:
             "champion to validate() when training, or keep the hold-out"
         )
     mine, other = (np.array(rows, dtype=int) for rows in zip(*shared, strict=True))
-    first, second = read(ours, outputs).take(mine), read(theirs, outputs).take(other)
+    first, second = read(ours, outputs), read(theirs, outputs)
+    rankings = _shared_queries(ours, theirs, first, second)
+    first, second = first.take(mine), second.take(other)
     if not np.allclose(first.target, second.target):
         raise ModelberthError("holdout.json: the same rows have other targets in the champion's")
-    return _enough(Pair(first, second))
+    return _enough(Pair(replace(first, ranking=rankings[0]), replace(second, ranking=rankings[1])))
+
+
+def _shared_queries(ours: Any, theirs: Any, first: Scored, second: Scored) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The ranking metrics of both on the queries that the hold-outs share; none where those are too few."""
+    names = [(document.get("queries") or {}).get("names", []) for document in (ours, theirs)]
+    place = {name: row for row, name in enumerate(names[1])}
+    shared = [(row, place[name]) for row, name in enumerate(names[0]) if name in place]
+    if not shared or len(shared) < _LEAST_SHARE * len(names[0]):
+        return {}, {}
+    mine, other = (np.array(rows, dtype=int) for rows in zip(*shared, strict=True))
+    return (
+        {name: values[mine] for name, values in first.ranking.items()},
+        {name: values[other] for name, values in second.ranking.items()},
+    )
 
 
 def _enough(found: Pair) -> Pair:
@@ -97,7 +117,11 @@ def misstated(package: Package, name: str) -> str | None:
     """Why a package's metric is not believed: its own predictions give another one. None where they agree, or
     where not all of the hold-out's predictions are kept."""
     document = package.documents.get("holdout.json")
-    if not document or document["rows"] != len(document["names"]):
+    if not document:
+        return None
+    queries: Any = document.get("queries") if name in document.get("ranking", {}) else None
+    kept, all_ = (len(queries["names"]), queries["count"]) if queries else (len(document["names"]), document["rows"])
+    if kept != all_:
         return None
     entry: Any = (package.validation.get("metrics") or {}).get(name)
     stated = entry.get("value") if isinstance(entry, dict) else entry
@@ -115,36 +139,56 @@ def difference(
     values = [side.metrics([name]).get(name) for side in (both.candidate, both.champion)]
     ours, best = values
     if ours is None or best is None:
-        known = ", ".join(sorted(both.candidate.metrics()))
-        raise ModelberthError(f"{name} cannot be had from predictions alone, which give {known}")
+        known = ", ".join(sorted({*both.candidate.metrics()} & {*both.champion.metrics()}))
+        raise ModelberthError(
+            f"{name} cannot be had from what both packages keep of the same rows, which gives {known} (of your own "
+            "metrics those that give a score for each row, of ranking metrics those on the same queries)"
+        )
+    per = "queries" if name in both.candidate.ranking else "rows"
+    count = len(both.candidate)
+    if per == "queries":
+        count = int((~np.isnan(both.candidate.ranking[name])).sum())
+        if count < MIN_ROWS:
+            raise ModelberthError(f"{count} queries are too few to compare: {MIN_ROWS} are needed")
     sign = 1 if better else -1
     worse = sign * (best - ours) + 0.0  # never -0
-    same = np.array_equal(both.candidate.predicted, both.champion.predicted) and _same(both)
-    drawn = [worse] if same else _draws(both, name, sign, rounds, seed)
-    return Difference(ours, best, worse, float(np.quantile(drawn, confidence)), confidence, len(both.candidate))
+    drawn = [worse] if _same(both, name) else _draws(both, name, sign, rounds, seed)
+    return Difference(ours, best, worse, float(np.quantile(drawn, confidence)), confidence, count, per)
 
 
 def paired(candidate: Scored, champion: Scored) -> Pair:
     """Predictions of the same rows, in the same order. ModelberthError where they are not."""
     if len(candidate) != len(champion) or not np.array_equal(candidate.target, champion.target):
         raise ModelberthError("the candidate and the champion did not predict the same rows")
-    return _enough(Pair(candidate, replace(champion, custom=candidate.custom)))
+    return _enough(Pair(candidate, champion))
 
 
-def _same(both: Pair) -> bool:
+def _same(both: Pair, name: str) -> bool:
+    """Whether the two say the same of every row; then no draw can tell them apart."""
+    for ours, theirs in (
+        (both.candidate.ranking, both.champion.ranking),
+        (both.candidate.scores, both.champion.scores),
+    ):
+        if name in ours and name in theirs:
+            return np.array_equal(ours[name], theirs[name], equal_nan=True)
     first, second = both.candidate.probability, both.champion.probability
+    predicted = np.array_equal(both.candidate.predicted, both.champion.predicted)
     if first is None or second is None:
-        return first is second
-    return np.array_equal(first, second)
+        return predicted and first is second
+    return predicted and np.array_equal(first, second)
 
 
 def _draws(both: Pair, name: str, sign: int, rounds: int, seed: int) -> list[float]:
     generator = np.random.default_rng(seed)
     drawn: list[float] = []
+    alone = both.candidate.queries is None and name in both.candidate.ranking
+    size = len(both.candidate.ranking[name]) if alone else both.candidate.units
     for _ in range(rounds):
-        units = generator.integers(0, both.candidate.units, both.candidate.units)
-        ours = both.candidate.draw(units).metrics([name]).get(name)
-        best = both.champion.draw(units).metrics([name]).get(name)
+        units = generator.integers(0, size, size)
+        ours, best = (
+            mean_of_defined(side.ranking[name][units]) if alone else side.draw(units).metrics([name]).get(name)
+            for side in (both.candidate, both.champion)
+        )
         if ours is not None and best is not None:
             drawn.append(sign * (best - ours))
     if len(drawn) < rounds * 0.9:

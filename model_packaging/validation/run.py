@@ -7,8 +7,7 @@ Everything random is seeded, so the same model and data give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +21,7 @@ from .curves import curves
 from .holdout import record
 from .importance import importance as permutation
 from .leakage import leakage
-from .scored import Metric, Scored, scored, with_queries
+from .scored import Metric, Scored, scored, with_own, with_queries
 from .splits import splits
 
 if TYPE_CHECKING:
@@ -72,7 +71,8 @@ def validate(
             then draw whole queries.
         k: How many of a query's rows count.
         metrics: The user's own metrics, as `module:function` or functions of target, predictions and
-            probabilities (rows × classes, or None), which return a number.
+            probabilities (rows × classes, or None), which return a number, or a score for each row, whose mean
+            is the metric: only then can the gate compare it with the champion's.
         segments: Input columns of which each value is judged by itself.
         period: First and last moment of the hold-out; by default taken from `times`.
         champion: The package, or its address, to be compared with on the same hold-out; by default the
@@ -185,7 +185,7 @@ def _score(model: Any, task: str, classes: Any, inputs: Any, target: Any, own: d
         predicted, chances = np.asarray(classes)[probability.argmax(axis=1)], probability
     else:
         predicted, chances = np.asarray(model.predict(inputs)), None
-    return replace(scored(task, classes, target, predicted, chances), custom=own)
+    return with_own(scored(task, classes, target, predicted, chances), own)
 
 
 def own_metrics(given: Sequence[str | Metric]) -> dict[str, Metric]:
@@ -205,7 +205,7 @@ def _metric(given: str | Metric) -> tuple[str, Metric]:
         raise ModelberthError(f'the metric "{given}" cannot be imported: {error}') from error
     except AttributeError:
         raise ModelberthError(f'the metric "{given}": {module} has no {name}') from None
-    return name, cast("Callable[[Any, Any, Any], float]", function)
+    return name, cast("Metric", function)
 
 
 def _cross_validate(

@@ -15,8 +15,9 @@ from ..formats.predictor import class_key
 
 CALIBRATION_BINS = 10
 
-Metric = Callable[[Any, Any, Any], float]
-"""A user's own metric: target, predictions and probabilities (or None) as arrays give a number."""
+Metric = Callable[[Any, Any, Any], Any]
+"""A user's own metric: target, predictions and probabilities (or None) as arrays give a number, or a score for each
+row, whose mean is the metric."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,13 @@ class Scored:
     queries: Any = None
     """The position of each row's query."""
 
+    k: int = 10
+    """How many rows of a query the ranking metrics look at."""
+
     custom: Mapping[str, Metric] = field(default_factory=dict)
+
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    """Each row's score by the user's own metrics that give one."""
 
     def __len__(self) -> int:
         return len(self.target)
@@ -60,6 +67,7 @@ class Scored:
             probability=probability,
             ranking={},
             queries=None,
+            scores={name: values[rows] for name, values in self.scores.items()},
         )
 
     def draw(self, units: Any) -> Scored:
@@ -79,9 +87,11 @@ class Scored:
         """Every metric that is defined for these rows, or those of the names that are."""
         makers = _regression(self) if self.task == "regression" else _classification(self)
         for name, function in self.custom.items():
-            makers[name] = lambda function=function: function(*self._plain())
+            makers[name] = lambda function=function: _mean(function(*self._plain()))
+        for name, values in self.scores.items():
+            makers[name] = lambda values=values: values.mean()
         for name, values in self.ranking.items():
-            makers[name] = lambda values=values: _mean_of_defined(values)
+            makers[name] = lambda values=values: mean_of_defined(values)
         found: dict[str, float] = {}
         for name, make in makers.items():
             value = make() if names is None or name in names else None
@@ -122,6 +132,24 @@ def codes(classes: Sequence[Any], labels: Any) -> Any:
     return np.array([place[label] for label in given], dtype=int)
 
 
+def with_own(rows: Scored, own: Mapping[str, Metric]) -> Scored:
+    """Adds the user's own metrics. ModelberthError for one that gives neither a number nor a score for each row."""
+    rows = replace(rows, custom=own)
+    scores: dict[str, Any] = {}
+    for name, function in own.items():
+        result = function(*rows._plain())
+        given = np.asarray(0 if result is None else result, dtype=float)
+        if given.ndim and given.shape != (len(rows),):
+            shape = " × ".join(map(str, given.shape))
+            raise ModelberthError(
+                f'the metric "{name}" gives {shape} values for {len(rows):,} rows: it must give one number, or one '
+                "score for each row"
+            )
+        if given.ndim:
+            scores[name] = given
+    return replace(rows, scores=scores)
+
+
 def with_queries(rows: Scored, queries: Any, k: int) -> Scored:
     """Adds `ndcg_at_<k>`, `mean_average_precision` and `recall_at_<k>`, each the mean over the queries where it
     is defined.
@@ -154,10 +182,15 @@ def with_queries(rows: Scored, queries: Any, k: int) -> Scored:
         values[names[2]][query] = found / relevant.sum()
     if all(np.isnan(one).all() for one in values.values()):
         raise ModelberthError("no query has two rows and a relevant one among them")
-    return replace(rows, ranking=values, queries=position)
+    return replace(rows, ranking=values, queries=position, k=k)
 
 
-def _mean_of_defined(values: Any) -> float | None:
+def _mean(given: Any) -> Any:
+    return None if given is None else np.mean(given)
+
+
+def mean_of_defined(values: Any) -> float | None:
+    """The mean over the queries that have a value; None where none has."""
     defined = values[~np.isnan(values)]
     return defined.mean() if len(defined) else None
 

@@ -24,21 +24,26 @@ def customers(rows: int = ROWS, seed: int = 11) -> pd.DataFrame:
 
 
 def made(
-    output: Path, columns: list[str], frame: pd.DataFrame | None = None, held: Any = slice(400, ROWS), **options: Any
+    output: Path,
+    columns: list[str],
+    frame: pd.DataFrame | None = None,
+    held: Any = slice(400, ROWS),
+    model: pd.DataFrame | None = None,
+    **options: Any,
 ) -> Package:
-    """A package of a model that sees some of the columns."""
+    """A package of a model that sees some of the columns, learnt from other rows where `model` gives them."""
     frame = customers() if frame is None else frame
-    train, holdout = frame[:400], frame[held]
-    model = LogisticRegression().fit(train[columns], train["left"])
+    train, holdout = (frame if model is None else model)[:400], frame[held]
+    fitted = LogisticRegression().fit(train[columns], train["left"])
     both = ((one[columns], one["left"]) for one in (train, holdout))
     settings: dict[str, Any] = {"folds": 2, "bootstrap": 20, "importance": False, **options}
     return pack(
-        model,
+        fitted,
         name="churn",
         inputs=train[columns],
         output=output,
         data=data_version(frame, name="customers"),
-        validation=validate(model, *both, **settings),
+        validation=validate(fitted, *both, **settings),
     )
 
 

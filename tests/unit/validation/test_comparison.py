@@ -14,7 +14,8 @@ from model_packaging import ModelberthError, open_package
 from model_packaging.gate import evaluate, parse_rules
 from model_packaging.package import Package
 from model_packaging.validation.comparison import difference, misstated, pair, paired
-from model_packaging.validation.scored import Scored, scored
+from model_packaging.validation.predicted import predict
+from model_packaging.validation.scored import Scored, scored, with_own, with_queries
 from tests.unit.validation.conftest import customers, made
 
 
@@ -192,7 +193,128 @@ def test_a_metric_that_predictions_do_not_give_is_refused(strong: Package) -> No
     one = document(strong, "validation.json", add)
     twin = replace(one, digest="sha256:" + "1" * 64)
     refused = verdict(twin, one, metrics={"cost": {"max": 2}})
-    assert not refused.passed and "cost cannot be had from predictions alone" in refused.message
+    assert not refused.passed and "cost cannot be had from what both packages keep of the same rows" in refused.message
+    assert not verdict(twin, strong, metrics={"cost": {"max": 2}}).passed
+
+
+def cost(target: Any, predicted: Any, probabilities: Any) -> Any:
+    """Each row's cost: a customer who leaves unexpected costs five times a call in vain."""
+    return np.where(target, 5.0, 1.0) * (target != predicted)
+
+
+def total(target: Any, predicted: Any, probabilities: Any) -> float:
+    return float(cost(target, predicted, probabilities).mean())
+
+
+def queries(rows: int = 400, size: int = 5) -> Any:
+    return np.arange(rows) // size
+
+
+COST = {"metrics": {"cost": {"max": 5}}}
+RANKED = {"metrics": {"mean_average_precision": {"min": 0.1}}}
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    """A model of both columns and one of the column that tells less, on the same rows and queries."""
+    folder = tmp_path_factory.mktemp("ranked")
+    frame = customers()
+    swapped = frame.assign(x=np.random.default_rng(1).permutation(frame["x"]))
+    return {
+        name: made(folder / name, ["x", "z"], frame, model=model, queries=queries(), metrics=[cost, total])
+        for name, model in (("good", frame), ("poor", swapped))
+    }
+
+
+@pytest.mark.parametrize("rules", [COST, RANKED])
+def test_own_scores_and_ranking_metrics_are_paired(ranked: dict[str, Package], rules: Any) -> None:
+    good, poor = ranked["good"], ranked["poor"]
+    name = next(iter(rules["metrics"]))
+    per = "400 rows" if rules is COST else "queries that both predicted"
+    passed, refused = verdict(good, poor, **rules), verdict(poor, good, **rules)
+    assert passed.passed and per in passed.message
+    assert not refused.passed and refused.rule == f"no_worse_than.champion.{name}"
+    assert verdict(poor, good, tolerance=4.0, **rules).passed
+    gap = abs(refused.value - refused.limit)
+    assert not verdict(poor, good, tolerance=gap * 1.01, **rules).passed
+    assert verdict(poor, good, tolerance=gap * 1.01, comparison="point", **rules).passed
+
+
+def test_the_limit_for_scores_of_rows_is_the_paired_t_interval(ranked: dict[str, Package]) -> None:
+    both = pair(ranked["poor"], ranked["good"])
+    found = difference(both, "cost", False, 0.95)
+    worse = both.candidate.scores["cost"] - both.champion.scores["cost"]
+    assert found.worse_by == pytest.approx(worse.mean())
+    assert found.at_most == pytest.approx(stats.ttest_1samp(worse, 0).confidence_interval(0.9).high, rel=0.05)
+
+
+def test_the_limit_for_ranking_draws_queries(ranked: dict[str, Package]) -> None:
+    both = pair(ranked["poor"], ranked["good"])
+    found = difference(both, "ndcg_at_10", True, 0.95)
+    worse = both.champion.ranking["ndcg_at_10"] - both.candidate.ranking["ndcg_at_10"]
+    worse = worse[~np.isnan(worse)]
+    assert (found.rows, found.per) == (len(worse), "queries")
+    assert found.at_most == pytest.approx(stats.ttest_1samp(worse, 0).confidence_interval(0.9).high, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("rules", "change", "reason"),
+    [
+        (COST, lambda d: d["scores"].pop("cost"), "cannot be had from what both packages keep"),
+        (COST, lambda d: d["scores"].update(cost=[0.0] * 400), "its hold-out predictions give 0"),
+        (RANKED, lambda d: d["ranking"].pop("mean_average_precision"), "cannot be had from what both packages keep"),
+        (RANKED, lambda d: d["ranking"].update(mean_average_precision=[1.0] * 80), "hold-out predictions give 1"),
+        (RANKED, lambda d: d["queries"].update(names=[str(i) for i in range(80)]), "cannot be had from what both"),
+        (RANKED, lambda d: d.pop("queries"), "cannot be had from what both packages keep"),
+    ],
+)
+def test_without_scores_of_the_same_rows_or_queries_nothing_passes(
+    ranked: dict[str, Package], rules: Any, change: Any, reason: str
+) -> None:
+    good, poor = ranked["good"], ranked["poor"]
+    assert verdict(good, poor, **rules).passed
+    for candidate, champion in (
+        (document(good, "holdout.json", change), poor),
+        (good, document(poor, "holdout.json", change)),
+    ):
+        refused = verdict(candidate, champion, **rules)
+        assert not refused.passed and reason in refused.message
+
+
+def test_a_metric_that_gives_one_number_cannot_be_paired(ranked: dict[str, Package]) -> None:
+    refused = verdict(ranked["good"], ranked["poor"], metrics={"total": {"max": 5}})
+    assert not refused.passed and "those that give a score for each row" in refused.message
+
+
+def test_few_queries_show_nothing(tmp_path: Path) -> None:
+    few = made(tmp_path / "few", ["x", "z"], queries=queries(size=10))
+    twin = replace(few, digest="sha256:" + "1" * 64)
+    refused = verdict(twin, few, **RANKED)
+    assert not refused.passed and "queries are too few to compare: 50 are needed" in refused.message
+    assert verdict(twin, few).passed
+
+
+def test_a_champion_is_scored_and_ranked_on_new_rows_too(tmp_path: Path, ranked: dict[str, Package]) -> None:
+    options: dict[str, Any] = {"queries": queries(), "metrics": [cost]}
+    later = customers(seed=12)
+    candidate = made(tmp_path / "later", ["x", "z"], later, champion=ranked["poor"], **options)
+    told = open_package(candidate.path).documents["holdout.json"]["champion"]
+    assert told["digest"] == ranked["poor"].digest
+    assert set(told["ranking"]) == {"ndcg_at_10", "mean_average_precision", "recall_at_10"}
+    again = predict(ranked["poor"], later[400:])
+    again = with_queries(replace(again, target=later["left"][400:].astype(int).to_numpy()), queries(), 10)
+    found = pair(candidate, ranked["poor"]).champion.metrics(list(told["ranking"]))
+    assert found == pytest.approx(again.metrics(list(told["ranking"])), abs=1e-6)
+    for rules in (COST, RANKED):
+        assert verdict(candidate, ranked["poor"], tolerance=0.01, **rules).passed
+        assert not verdict(candidate, ranked["good"], tolerance=0.01, **rules).passed
+
+
+def test_a_metric_of_another_shape_is_refused() -> None:
+    target, first, _ = two_models(60, 1)
+    assert len(target) == 60
+    with pytest.raises(ModelberthError, match='the metric "odd" gives 3 values for 60 rows'):
+        with_own(first, {"odd": lambda *_: [1.0, 2.0, 3.0]})
 
 
 def test_the_champion_predicts_new_rows_when_the_candidate_is_trained(
@@ -207,8 +329,6 @@ def test_the_champion_predicts_new_rows_when_the_candidate_is_trained(
     assert told["digest"] == strong.digest
     found = pair(both, strong)
     held = later[400:]
-    from model_packaging.validation.predicted import predict
-
     again = predict(strong, held)
     again = replace(again, target=held["left"].astype(int).to_numpy())
     assert found.champion.metrics() == pytest.approx(again.metrics(), abs=1e-6)

@@ -11,22 +11,30 @@ import typer
 def serve(
     package: Annotated[
         str | None,
-        typer.Argument(help="Folder or address of the package. Left out: the model folder of the container."),
+        typer.Argument(
+            help="Folder or address of the package. Left out: AIP_STORAGE_URI, or the model folder of the container."
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(envvar="MODELBERTH_HOST", help="Address to listen on; 0.0.0.0 within a container.")
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port; left out: SAGEMAKER_BIND_TO_PORT or 8080. 0: any free."),
+        typer.Option(
+            min=0, max=65535, help="Port; left out: SAGEMAKER_BIND_TO_PORT, AIP_HTTP_PORT or 8080. 0: any free."
+        ),
     ] = None,
 ) -> None:
-    """Serve a package over HTTP: /ping and /invocations with CSV, JSON and JSON Lines.
+    """Serve a package by the HTTP contracts of SageMaker, Vertex AI, KServe (V1 and V2) and Azure ML.
 
     Example: modelberth serve ./packages/churn --port 8080
     """
     from model_packaging.serving.limits import Limits
     from model_packaging.serving.server import default_port, run
 
-    address = package or os.path.join(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "model")
+    address = (
+        package
+        or os.environ.get("AIP_STORAGE_URI")
+        or os.path.join(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "model")
+    )
     raise SystemExit(run(address, host, default_port() if port is None else port, Limits.from_environment()))

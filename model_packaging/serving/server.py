@@ -42,11 +42,15 @@ def run(address: str, host: str, port: int, limits: Limits) -> int:
 
 
 def default_port(environment: Mapping[str, str] = os.environ) -> int:
-    """SAGEMAKER_BIND_TO_PORT, or 8080, the port of every platform's default."""
-    text = environment.get("SAGEMAKER_BIND_TO_PORT", "").strip() or "8080"
-    if not text.isdecimal() or int(text) > 65535:
-        raise ModelberthError(f'SAGEMAKER_BIND_TO_PORT is "{text}": it must be a port from 1 to 65535')
-    return int(text)
+    """SAGEMAKER_BIND_TO_PORT, Vertex's AIP_HTTP_PORT, or 8080, the port of every platform's default."""
+    for variable in ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"):
+        text = environment.get(variable, "").strip()
+        if not text:
+            continue
+        if not text.isdecimal() or int(text) > 65535:
+            raise ModelberthError(f'{variable} is "{text}": it must be a port from 1 to 65535')
+        return int(text)
+    return 8080
 
 
 async def _serve(service: Service, address: str, listener: socket.socket) -> int:

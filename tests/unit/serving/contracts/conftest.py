@@ -12,11 +12,13 @@ from model_packaging.package import Package
 from tests.unit.serving.conftest import Server
 
 LIMITS = {"MODELBERTH_MAX_BODY_BYTES": "20000", "MODELBERTH_MAX_ROWS": "50"}
+VERTEX_ENDPOINT = "projects/shop/locations/europe-west4/endpoints/1"
+VERTEX = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": f"/v1/{VERTEX_ENDPOINT}:predict"}
 
 
 @pytest.fixture(scope="session")
 def server(churn: Package) -> Iterator[Server]:
-    found = Server(["-m", "model_packaging", "serve", str(churn.path), "--port", "0"], LIMITS).ready()
+    found = Server(["-m", "model_packaging", "serve", str(churn.path), "--port", "0"], {**LIMITS, **VERTEX}).ready()
     yield found
     found.kill()
 

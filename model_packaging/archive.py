@@ -4,7 +4,10 @@ import io
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from .errors import PackageError
 from .schema import MANIFEST, MAX_FILES, SIGNATURE, check_path
@@ -12,21 +15,37 @@ from .schema import MANIFEST, MAX_FILES, SIGNATURE, check_path
 MAX_PACKAGE_BYTES = 20 * 1024**3
 """Unpacked; a compressed archive cannot claim the whole disk."""
 
+BLOCK_BYTES = 1 << 20
+"""Files are read and written in blocks of this size."""
+
+_USTAR_BYTES = 8 * 1024**3
+"""A file of this size or above does not fit into a header of the plain format."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold."""
 
 
+Entry = tuple[int, Callable[[], IO[bytes]]]
+"""The size of one file of an archive, and what opens it."""
+
+
 def zip_bytes(files: dict[str, bytes]) -> bytes:
     """A zip whose bytes depend only on the files' names and contents."""
     target = io.BytesIO()
+    write_zip(target, {name: (len(content), partial(io.BytesIO, content)) for name, content in files.items()})
+    return target.getvalue()
+
+
+def write_zip(target: IO[bytes], files: Mapping[str, Entry]) -> None:
+    """Write a zip whose bytes depend only on the files' names and contents, block by block."""
     with zipfile.ZipFile(target, "w") as archive:
-        for name, content in sorted(files.items()):
+        for name, (size, opened) in sorted(files.items()):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content, compresslevel=6)
-    return target.getvalue()
+            entry.file_size = size  # tells zipfile whether the file needs 64-bit fields
+            with opened() as source, archive.open(entry, "w") as sink:
+                shutil.copyfileobj(source, sink, BLOCK_BYTES)
 
 
 def write_tar(folder: Path, files: list[str], output: Path) -> Path:
@@ -34,10 +53,12 @@ def write_tar(folder: Path, files: list[str], output: Path) -> Path:
     theirs."""
     temporary = output.with_name(output.name + ".part")
     signature = [SIGNATURE] if (folder / SIGNATURE).is_file() else []
-    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in [MANIFEST, *sorted(set(files) - {MANIFEST}), *signature]:
+    sizes = {name: (folder / name).stat().st_size for name in [MANIFEST, *sorted(set(files) - {MANIFEST}), *signature]}
+    kind = tarfile.USTAR_FORMAT if max(sizes.values()) < _USTAR_BYTES else tarfile.GNU_FORMAT
+    with tarfile.open(temporary, "w", format=kind) as archive:
+        for name, size in sizes.items():
             entry = tarfile.TarInfo(name)
-            entry.size = (folder / name).stat().st_size
+            entry.size = size
             entry.mode = 0o644
             with (folder / name).open("rb") as source:
                 archive.addfile(entry, source)
@@ -84,4 +105,4 @@ def _extract(source: tarfile.TarFile, folder: Path) -> None:
         if content is None:
             raise PackageError(f"{entry.name!r}: cannot be read", file=entry.name)
         with content, target.open("xb") as sink:
-            shutil.copyfileobj(content, sink)
+            shutil.copyfileobj(content, sink, BLOCK_BYTES)

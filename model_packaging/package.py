@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,6 +81,13 @@ class Package:
         content = _read(self.path, file, self.files[file]["bytes"])
         _compare(file, hashlib.sha256(content).hexdigest(), self.files[file]["sha256"])
         return content
+
+    def checked(self, file: str) -> Path:
+        """Where one file lies, verified again like `read` and not held in memory: for what a library reads itself."""
+        if file not in self.files:
+            raise PackageError(f"{file}: not in {MANIFEST}", file=file)
+        _compare(file, _hash(self.path, file, self.files[file]["bytes"]), self.files[file]["sha256"])
+        return self.path / file
 
 
 def open_package(
@@ -198,7 +205,7 @@ def _open_oci(address: str, expected: str | None) -> Package:
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = _subfolder(temporary)
         package = pull(address, folder, expected)
-        return _keep(folder, cache / package.digest.removeprefix("sha256:"), package.digest)
+        return _keep(package, cache / package.digest.removeprefix("sha256:"))
 
 
 def _open_remote(location: str, expected: str | None, options: dict[str, Any] | None) -> Package:
@@ -222,8 +229,7 @@ def _open_remote(location: str, expected: str | None, options: dict[str, Any] | 
             shutil.rmtree(kept)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = _subfolder(temporary)
-        fetch_into(location, folder, expected, options)
-        return _keep(folder, kept, expected)
+        return _keep(fetch_into(location, folder, expected, options), kept)
 
 
 def _open_archive(archive: Path, expected: str | None) -> Package:
@@ -232,7 +238,7 @@ def _open_archive(archive: Path, expected: str | None) -> Package:
         folder = _subfolder(temporary)
         extract(archive, folder)
         package = verify(folder, expected)
-        return _keep(folder, cache / package.digest.removeprefix("sha256:"), package.digest)
+        return _keep(package, cache / package.digest.removeprefix("sha256:"))
 
 
 def _subfolder(temporary: str) -> Path:
@@ -260,22 +266,23 @@ def _write_signature(folder: Path, content: bytes) -> None:
     os.replace(sink.name, folder / SIGNATURE)
 
 
-def _keep(folder: Path, kept: Path, digest: str) -> Package:
-    """Move a verified folder to its place in one step; another process may have been quicker."""
+def _keep(package: Package, kept: Path) -> Package:
+    """Move a package that was just verified to its place in one step; another process may have been quicker."""
     if kept.is_dir():
         try:
-            package = verify(kept, digest)
-            if (folder / SIGNATURE).is_file():
-                _write_signature(kept, (folder / SIGNATURE).read_bytes())
-            return package
+            found = verify(kept, package.digest)
+            if package.signed:
+                _write_signature(kept, (package.path / SIGNATURE).read_bytes())
+            return found
         except PackageError:
             shutil.rmtree(kept)
     try:
-        folder.rename(kept)
+        package.path.rename(kept)
     except OSError:
         if not kept.is_dir():
             raise
-    return verify(kept, digest)
+        return verify(kept, package.digest)
+    return replace(package, path=kept)
 
 
 def _remote_manifest(fs: Any, root: str, location: str) -> bytes:

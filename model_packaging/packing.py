@@ -3,11 +3,13 @@
 """Make a package. The same input gives the same bytes: see docs/package-format.md."""
 
 import hashlib
+import io
 import os
 import platform
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 
 from . import baseline as baselines
 from . import formats
-from .archive import write_tar
+from .archive import BLOCK_BYTES, write_tar
 from .datasets import data_version, records
 from .documents import dumps
 from .environment import distributions_of, environment_lock
@@ -93,8 +95,8 @@ def pack(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".modelberth-") as temporary:
         folder = Path(temporary) / "package"
-        (folder / "model").mkdir(parents=True)
-        (folder / stored.file).write_bytes(stored.content)
+        folder.mkdir()
+        model_files = {file: _put(folder / file, content) for file, content in sorted(stored.files.items())}
         (folder / "environment.lock").write_text(lock)
         documents: dict[str, Any] = {"signature.json": signature}
         header = {
@@ -106,7 +108,8 @@ def pack(
             "model": _describe(source) | {"stored": stored.how},
         } | _created(created)
         # The examples and the baseline come from the model as it will be loaded, not as it is here.
-        predictor = formats.load(_provisional(folder, header, signature), trusted=trusted, allow_pickle=allow_pickle)
+        provisional = _provisional(folder, header, signature, model_files)
+        predictor = formats.load(provisional, trusted=trusted, allow_pickle=allow_pickle)
         documents["examples.json"] = _examples(predictor, inputs, examples)
         documents["baseline.json"] = _baseline(predictor, inputs, signature, predictions.get("baseline"))
         if "holdout" in predictions:
@@ -123,7 +126,7 @@ def pack(
             shown = header | {"format": f"{stored.format} ({stored.how})"}
             for file, text in render(shown, documents, lock).items():
                 (folder / file).write_text(text, encoding="utf-8")
-        _write(folder, MANIFEST, header | {"files": _listing(folder)})
+        _write(folder, MANIFEST, header | {"files": _listing(folder, model_files)})
         package = verify(folder)
         return _place(package, target)
 
@@ -146,7 +149,7 @@ def _place(package: Package, target: Path) -> Package:
     if target.exists():
         shutil.rmtree(target)
     package.path.rename(target)
-    return verify(target, package.digest)
+    return replace(package, path=target)
 
 
 def _modules(model: Any) -> list[str]:
@@ -194,18 +197,30 @@ def _created(created: datetime | None) -> dict[str, str]:
     return {} if created is None else {"created": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-def _provisional(folder: Path, header: dict[str, Any], signature: dict[str, Any]) -> Package:
-    manifest = header | {"files": _listing(folder)}
+def _provisional(folder: Path, header: dict[str, Any], signature: dict[str, Any], files: dict[str, Any]) -> Package:
+    manifest = header | {"files": files}
     return Package(folder, "sha256:" + "0" * 64, manifest, {"signature.json": signature})
 
 
-def _listing(folder: Path) -> dict[str, dict[str, Any]]:
-    files: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
+def _put(target: Path, content: bytes | Path) -> dict[str, Any]:
+    """Write a file, block by block where it comes from a file, and return its entry in the manifest."""
+    target.parent.mkdir(exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with target.open("xb") as sink, content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
+        while block := source.read(BLOCK_BYTES):
+            digest.update(block)
+            size += sink.write(block)
+    return {"sha256": digest.hexdigest(), "bytes": size}
+
+
+def _listing(folder: Path, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The entries of all files; those that are known are not read again."""
+    files = dict(known)
+    for path in folder.rglob("*"):
+        file = path.relative_to(folder).as_posix()
+        if path.is_file() and file not in known:
             content = path.read_bytes()
-            entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            files[path.relative_to(folder).as_posix()] = entry
+            files[file] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     return files
 
 

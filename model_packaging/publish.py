@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,7 +70,7 @@ def pull(address: str, destination: str | Path, *, storage_options: dict[str, An
         if target.exists():
             target.rmdir()
         folder.rename(target)
-    return verify(target, package.digest)
+    return replace(package, path=target)
 
 
 def _bring(address: str, folder: Path, storage_options: dict[str, Any] | None) -> Package:
@@ -82,7 +83,7 @@ def _bring(address: str, folder: Path, storage_options: dict[str, Any] | None) -
         return fetch_into(source.rstrip("/"), folder, digest, storage_options)
     package = open_package(address, storage_options=storage_options)
     shutil.copytree(package.path, folder, dirs_exist_ok=True)
-    return package
+    return verify(folder, package.digest)
 
 
 def location(destination: str, name: str, digest: str) -> str:

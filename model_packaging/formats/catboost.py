@@ -6,6 +6,7 @@ https://catboost.ai/docs/en/concepts/python-reference_catboost_save_model
 
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelberthError, PackageError
@@ -48,19 +49,23 @@ def store(model: Any) -> Stored:
     """A fitted CatBoost, CatBoostClassifier or CatBoostRegressor as this format's file."""
     if not model.is_fitted():
         raise ModelberthError(f"cannot pack {type(model).__name__}: it is not fitted")
-    return store_file(model._serialize_model(), type(model).__name__)
+    return _stored(model._serialize_model(), type(model).__name__)
 
 
-def store_file(content: bytes, file: str) -> Stored:
+def store_file(path: Path) -> Stored:
     """A model that CatBoost saved as cbm. Raises PackageError for anything else."""
+    return _stored(path.read_bytes(), str(path))
+
+
+def _stored(content: bytes, file: str) -> Stored:
     model = _model(content, file)
     metadata = model.get_metadata()
     for key in _RANDOM:  # fitted twice on the same rows, the model is the same and so is its file
         if key in metadata:
             metadata[key] = ""
     _, task, classes = _task(model)
-    content = model._serialize_model()
-    return Stored("catboost", MODEL_FILE, content, "in CatBoost's own format (cbm)", task, classes or None)
+    files: dict[str, bytes | Path] = {MODEL_FILE: model._serialize_model()}
+    return Stored("catboost", files, "in CatBoost's own format (cbm)", task, classes or None)
 
 
 def _task(model: Any) -> tuple[str, str, list[Any]]:

@@ -45,7 +45,7 @@ def to_onnx(source: Source, signature: dict[str, Any], frame: Any, tolerance: fl
             continue
         if not found:
             how = f"converted to ONNX, the same within {tolerance:g} on {len(rows):,} rows"
-            return Stored("onnx", onnx.MODEL_FILE, content, how, stored.task, stored.classes)
+            return Stored("onnx", {onnx.MODEL_FILE: content}, how, stored.task, stored.classes)
         reasons.append(f"{len(found):,} of {len(rows):,} predictions would differ by more than {tolerance:g}")
     return replace(stored, how=f"{stored.how}; not in ONNX, because {reasons[0][:200]}")
 

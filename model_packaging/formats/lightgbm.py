@@ -6,6 +6,7 @@ https://lightgbm.readthedocs.io/en/stable/pythonapi/lightgbm.Booster.html
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import ModelberthError, PackageError
@@ -55,9 +56,9 @@ def store(model: Any) -> Stored:
     return _stored(booster.model_to_string().encode(), plain(classes), "LightGBM")
 
 
-def store_file(content: bytes, file: str) -> Stored:
+def store_file(path: Path) -> Stored:
     """A model that LightGBM saved as text. Raises PackageError for anything else."""
-    return _stored(content, None, file)
+    return _stored(path.read_bytes(), None, str(path))
 
 
 def _stored(content: bytes, classes: list[Any] | None, file: str) -> Stored:
@@ -66,7 +67,7 @@ def _stored(content: bytes, classes: list[Any] | None, file: str) -> Stored:
     task, count = _task(header)
     if classes is None and task == "classification":
         classes = list(range(count))
-    return Stored("lightgbm", MODEL_FILE, content, "in LightGBM's own format (text)", task, classes)
+    return Stored("lightgbm", {MODEL_FILE: content}, "in LightGBM's own format (text)", task, classes)
 
 
 def _task(header: Header) -> tuple[str, int]:

@@ -4,16 +4,22 @@
 
 Two ways to take the inputs are understood: one tensor per column (as skl2onnx writes), or a single
 numeric matrix of all columns. Outputs: labels and probabilities, probabilities alone, or values.
+
+The weights lie in the model's file, or, as a file may have at most 2 GiB and is held in memory, in a safetensors file
+beside it, which onnxruntime maps.
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import PackageError
 from ..package import Package
+from . import onnx_weights, weights
 from .predictor import Backend, Predictor, class_key
 from .stored import Stored
 
@@ -21,6 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_FILE = "model/model.onnx"
+WEIGHTS_FILE = "model/model.safetensors"
+MAX_BYTES = 2 * 1024**3 - 1
+"""What one message of Protocol Buffers may have."""
+
+_NOWHERE = Path(os.devnull)
 
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -83,7 +94,7 @@ class _Session:
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
     """Start a session; only operators that onnxruntime ships are available."""
-    return Predictor(package.signature, backend(package.read(MODEL_FILE), package.signature))
+    return Predictor(package.signature, _Session(package_session(package), package.signature))
 
 
 def backend(content: bytes, signature: dict[str, Any]) -> Backend:
@@ -91,18 +102,52 @@ def backend(content: bytes, signature: dict[str, Any]) -> Backend:
     return _Session(session(content), signature)
 
 
-def store_file(content: bytes, file: str) -> Stored:
-    """An ONNX model as this format's file. Raises PackageError when onnxruntime cannot load it."""
-    session(content, file)
-    return Stored("onnx", MODEL_FILE, content, "in ONNX")
+def package_session(package: Package, others: Sequence[str] = ()) -> Any:
+    """A session of the model in a package, which may have no model files but its own and `others`: what lies beside
+    the model can be read as its weights. Raises PackageError."""
+    known = (MODEL_FILE, WEIGHTS_FILE, *others)
+    for file in sorted(package.files):
+        if file.startswith("model/") and file not in known:
+            raise PackageError(f"{file}: is no file of the format {package.format}", file=file)
+    if WEIGHTS_FILE in package.files:
+        weights.read(package.checked(WEIGHTS_FILE), WEIGHTS_FILE)
+    return session(package.read(MODEL_FILE), folder=package.path / "model")
 
 
-def session(content: bytes, file: str = MODEL_FILE) -> Any:
-    """An onnxruntime session of a model's bytes. Raises PackageError when it is not a usable model."""
+def store_file(path: Path) -> Stored:
+    """An ONNX model as this format's file, or two where it has weights in other files. Raises PackageError when
+    onnxruntime cannot load it."""
+    return stored("onnx", path, "in ONNX")
+
+
+def stored(name: str, path: Path, how: str) -> Stored:
+    """An ONNX model as the files of a format that is one with something around it."""
+    if path.stat().st_size > MAX_BYTES:
+        text = f"{path.stat().st_size:,} bytes, an ONNX file may have {MAX_BYTES:,}: export it with external data"
+        raise PackageError(f"{path}: {text}", file=str(path))
+    content = path.read_bytes()
+    if not onnx_weights.has_any(content):
+        session(content, str(path))
+        return Stored(name, {MODEL_FILE: path}, how)
+    folder = tempfile.TemporaryDirectory(prefix="modelberth-")
+    gathered = Path(folder.name) / Path(WEIGHTS_FILE).name
+    content = onnx_weights.gather(content, path, gathered)
+    session(content, str(path), Path(folder.name))
+    if not gathered.exists():
+        return Stored(name, {MODEL_FILE: path}, how)
+    files: dict[str, bytes | Path] = {MODEL_FILE: content, WEIGHTS_FILE: gathered}
+    return Stored(name, files, f"{how}, with weights in safetensors", made=folder)
+
+
+def session(content: bytes, file: str = MODEL_FILE, folder: Path = _NOWHERE) -> Any:
+    """An onnxruntime session of a model's bytes, which may have weights in files of the folder.
+    Raises PackageError when it is not a usable model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # whatever it reports is in its exception, too
+    # Without a folder it would look for weights where the process happens to run.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     # One replica shares its machine with the server's own threads; more is asked for explicitly.
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
     try:

@@ -6,7 +6,9 @@ skops names every type in a file before building anything. Types that only hold 
 here by their full name; anything else is refused unless the person who loads the model names it.
 """
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,22 +75,28 @@ def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
 
 def load_estimator(package: Package, trusted: Sequence[str] = ()) -> Any:
     """The estimator itself."""
-    return read(package.read(MODEL_FILE), MODEL_FILE, trusted)
+    return read(package.checked(MODEL_FILE), MODEL_FILE, trusted)
 
 
 def store(model: Any) -> Stored:
     """A fitted estimator as this format's file."""
     import skops.io
 
-    return Stored("sklearn-skops", MODEL_FILE, normalise(skops.io.dumps(model)), "by skops, without pickles")
+    folder = tempfile.TemporaryDirectory(prefix="modelberth-")
+    raw, file = Path(folder.name) / "raw.skops", Path(folder.name) / "model.skops"
+    skops.io.dump(model, raw)
+    normalise(raw, file)
+    raw.unlink()
+    return Stored("sklearn-skops", {MODEL_FILE: file}, "by skops, without pickles", made=folder)
 
 
-def read(content: bytes, file: str, trusted: Sequence[str] = ()) -> Any:
-    """The estimator in a skops file. Raises PackageError naming the types that are not trusted."""
+def read(path: Path, file: str, trusted: Sequence[str] = ()) -> Any:
+    """The estimator in a skops file, which errors call `file`. Raises PackageError naming the types that are not
+    trusted."""
     import skops.io
 
     try:
-        unknown = sorted(set(skops.io.get_untrusted_types(data=content)))
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)))
         refused = [name for name in unknown if name not in TRUSTED and name not in trusted]
         if refused:
             names = ", ".join(refused)
@@ -97,7 +105,7 @@ def read(content: bytes, file: str, trusted: Sequence[str] = ()) -> Any:
                 "If you know where this package comes from, name them as trusted.",
                 file=file,
             )
-        return skops.io.loads(content, trusted=unknown)
+        return skops.io.load(path, trusted=unknown)
     except PackageError:
         raise
     except Exception as error:  # skops and zipfile raise many kinds on a damaged file

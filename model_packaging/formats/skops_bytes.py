@@ -8,21 +8,26 @@ import io
 import itertools
 import json
 import zipfile
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
-from ..archive import zip_bytes
+from ..archive import Entry, write_zip
 
 
-def normalise(content: bytes) -> bytes:
-    """The same skops file with addresses replaced by numbers in order of appearance."""
-    with zipfile.ZipFile(io.BytesIO(content)) as source:
-        schema: dict[str, Any] = json.loads(source.read("schema.json"))
-        members = {name: source.read(name) for name in source.namelist() if name != "schema.json"}
-    names = _Names()
-    _rewrite(schema, names)
-    files = {names.files[name]: data for name, data in members.items() if name in names.files}
-    files["schema.json"] = json.dumps(schema, separators=(",", ":")).encode()
-    return zip_bytes(files)
+def normalise(source: Path, target: Path) -> None:
+    """Write the same skops file with addresses replaced by numbers in order of appearance."""
+    with zipfile.ZipFile(source) as archive:
+        schema: dict[str, Any] = json.loads(archive.read("schema.json"))
+        names = _Names()
+        _rewrite(schema, names)
+        told = json.dumps(schema, separators=(",", ":")).encode()
+        entries: dict[str, Entry] = {"schema.json": (len(told), lambda: io.BytesIO(told))}
+        for item in archive.infolist():
+            if item.filename in names.files:
+                entries[names.files[item.filename]] = item.file_size, partial(archive.open, item)
+        with target.open("wb") as sink:
+            write_zip(sink, entries)
 
 
 class _Names:

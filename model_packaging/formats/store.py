@@ -58,15 +58,14 @@ def file(path: Path, trusted: Sequence[str], allow_pickle: bool, name: str | Non
         )
     if not path.is_file():
         raise ModelberthError(f"no such model file: {path}")
-    content = path.read_bytes()
     module = module_of(name)
     if FORMATS[name].runs_code:
         _check_allowed(allow_pickle, str(path))
-        return store(module.unpickle(content, str(path)), trusted=trusted, allow_pickle=allow_pickle)
+        return store(module.unpickle(path, str(path)), trusted=trusted, allow_pickle=allow_pickle)
     if name == "sklearn-skops":
-        return store(module.read(content, str(path), trusted), trusted=trusted, allow_pickle=allow_pickle)
+        return store(module.read(path, str(path), trusted), trusted=trusted, allow_pickle=allow_pickle)
     try:
-        return Source(module.store_file(content, str(path)), kind=_KINDS[name])
+        return Source(module.store_file(path), kind=_KINDS[name])
     except ModuleNotFoundError as error:
         raise missing(name, error) from error
 
@@ -106,7 +105,8 @@ def _estimator(model: Any, trusted: Sequence[str], allow_pickle: bool) -> Stored
     try:
         stored = sklearn_skops.store(model)
         if allow_pickle:  # a type that nobody named as trusted would make the package unloadable
-            sklearn_skops.read(stored.content, sklearn_skops.MODEL_FILE, trusted)
+            (path,) = (path for path in stored.files.values() if isinstance(path, Path))
+            sklearn_skops.read(path, sklearn_skops.MODEL_FILE, trusted)
         return stored
     except Exception as error:  # skops raises many kinds on what it cannot describe
         if not allow_pickle:

@@ -1,6 +1,8 @@
 """A model as the file of its format."""
 
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -9,8 +11,10 @@ class Stored:
     """What packing writes."""
 
     format: str
-    file: str
-    content: bytes
+    files: dict[str, bytes | Path]
+    """Path in the package to the content, or to a file on this machine that holds it: a large model is copied block
+    by block and never held in memory."""
+
     how: str
     """For the card: in which form the model is kept, and why."""
 
@@ -18,6 +22,9 @@ class Stored:
     """Known from the model itself; else the caller says."""
 
     classes: list[Any] | None = None
+
+    made: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+    """Where the files lie that were made for this; it goes when nobody needs this any more."""
 
 
 def plain(classes: Any) -> list[Any] | None:

@@ -8,6 +8,7 @@ UBJSON and pickles, can be checked whole. https://xgboost.readthedocs.io/en/stab
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import ModelberthError, PackageError
@@ -63,8 +64,9 @@ def store(model: Any) -> Stored:
     return _stored(booster, plain(classes), "XGBoost")
 
 
-def store_file(content: bytes, file: str) -> Stored:
+def store_file(path: Path) -> Stored:
     """A model that XGBoost saved as JSON or UBJSON. Raises PackageError for anything else."""
+    content, file = path.read_bytes(), str(path)
     found = contents.kind(content)
     if found == "JSON":
         check_model(content, file)
@@ -78,7 +80,7 @@ def _stored(booster: Any, classes: list[Any] | None, kind: str) -> Stored:
     _, task, count = _task(booster, kind)
     if classes is None and task == "classification":
         classes = list(range(count))
-    return Stored("xgboost", MODEL_FILE, content, "in XGBoost's own format (JSON)", task, classes)
+    return Stored("xgboost", {MODEL_FILE: content}, "in XGBoost's own format (JSON)", task, classes)
 
 
 def _booster(content: bytes, file: str) -> Any:

@@ -12,15 +12,34 @@ app = typer.Typer(
 )
 
 
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="PART",
+        help="Another part of the image: catboost, gcp, grpc, huggingface, lightgbm, sign or xgboost; may be given "
+        "again.",
+    ),
+]
+Packages = Annotated[
+    list[str] | None,
+    typer.Option("--for", metavar="PACKAGE", help="A package that the image must serve; may be given again."),
+]
+
+
 @app.command()
-def context(directory: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+def context(
+    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    more: More = None,
+    packages: Packages = None,
+) -> None:
     """Write the image's build context: a Dockerfile, pinned requirements and this project as a wheel.
 
-    Example: modelberth image context ./image
+    Example: modelberth image context ./image --with xgboost
     """
     from model_packaging.image.context import write
 
-    write(directory)
+    write(directory, more or (), packages or ())
     typer.echo(directory)
 
 
@@ -39,6 +58,8 @@ def build(
         Literal["modelberth", "root"],
         typer.Option(help="The user in the container; SageMaker's guide expects root."),
     ] = "modelberth",
+    more: More = None,
+    packages: Packages = None,
 ) -> None:
     """Build the image, push it if asked, and print its reference with digest (unpushed: tag and image id).
 
@@ -58,7 +79,7 @@ def build(
     reference = registry.reference(name, tag or version("modelberth"))
     found = builders.find(builder)
     with tempfile.TemporaryDirectory(prefix="modelberth-image-") as folder:
-        write(Path(folder))
+        write(Path(folder), more or (), packages or ())
         identity = found.build(Path(folder), reference, platform, run_as)
     if not push:
         typer.echo(f"{reference} {identity}")

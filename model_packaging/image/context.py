@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -9,14 +10,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model_packaging.errors import ModelberthError
 from model_packaging.image import requirements, wheel
+from model_packaging.package import open_package
 
 
-def write(folder: Path) -> None:
-    """Fills a new or empty folder, or replaces an earlier context.
-    ModelberthError where the folder holds anything else."""
+def write(folder: Path, more: Sequence[str] = (), packages: Sequence[str] = ()) -> None:
+    """Fills a new or empty folder, or replaces an earlier context. `more` are further parts of the image by name;
+    what serving `packages` (their addresses) needs is in it.
+    ModelberthError where the folder holds anything else, or a part is unknown; PackageError for a bad package."""
     _check(folder)
+    extras = requirements.extras(more, map(open_package, packages))
     checkout = _checkout()
-    pinned = requirements.from_lock(checkout / "requirements.lock") if checkout else requirements.from_installation()
+    lock = checkout / "requirements.lock" if checkout else None
+    pinned = requirements.from_lock(lock, extras) if lock else requirements.from_installation(extras)
     name, content = wheel.build()
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True

@@ -7,7 +7,7 @@ installed here, because that is what the user's models were packed and tried wit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,10 +15,15 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from model_packaging.errors import ModelberthError
+from model_packaging.errors import ModelberthError, choices, did_you_mean
+from model_packaging.package import Package
 
 PROJECT = "modelberth"
 EXTRAS = ("serve", "jobs")
+"""What every image has."""
+
+MORE = ("catboost", "gcp", "grpc", "huggingface", "lightgbm", "sign", "xgboost")
+"""What an image may have besides."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,34 @@ class Requirements:
     hashed: bool
 
 
-def from_lock(lock: Path) -> Requirements:
+def extras(more: Iterable[str] = (), packages: Iterable[Package] = ()) -> tuple[str, ...]:
+    """The extras of an image: those of every image, `more`, and what serving these packages needs.
+    ModelberthError where one of `more` is not among MORE."""
+    from model_packaging.formats import FORMATS
+
+    wanted = set(more)
+    if unknown := sorted(wanted - {*MORE}):
+        raise ModelberthError(
+            *(f'the image has no part "{name}": choose {choices(MORE)}{did_you_mean(name, MORE)}' for name in unknown)
+        )
+    libraries = {entry.extra for entry in FORMATS.values()}
+    for package in packages:
+        # Also a scikit-learn pipeline or a pickle may hold another library's model; the extra bears its name.
+        locked = package.read("environment.lock").decode(errors="replace").splitlines()
+        wanted |= libraries & {line.partition("==")[0] for line in locked}
+        if package.format in FORMATS:
+            wanted.add(FORMATS[package.format].extra)
+    return (*EXTRAS, *sorted(wanted - {*EXTRAS}))
+
+
+def from_lock(lock: Path, extras: Sequence[str] = EXTRAS) -> Requirements:
     """The lines of a lock file (as `uv pip compile --generate-hashes` writes it) that the extras need.
     ModelberthError where a direct requirement is not in it."""
     try:
         blocks = dict(_blocks(lock.read_text(encoding="utf-8")))
     except OSError as error:
         raise ModelberthError(f"cannot read {lock}: {error.strerror}") from None
-    wanted = set(_direct(PROJECT, EXTRAS))
+    wanted = set(_direct(PROJECT, extras))
     if missing := sorted(wanted - blocks.keys()):
         raise ModelberthError(f"{lock}: {', '.join(missing)} is not locked: compile the lock file again")
     # The lock file says of each distribution who asked for it, so what a wanted one asks for is wanted too.
@@ -47,28 +72,28 @@ def from_lock(lock: Path) -> Requirements:
     return Requirements("".join(block.text for name, block in sorted(blocks.items()) if name in wanted), hashed=True)
 
 
-def from_installation() -> Requirements:
+def from_installation(extras: Sequence[str] = EXTRAS) -> Requirements:
     """`name==version` of everything installed here that the extras need.
     ModelberthError where something of it is not installed."""
     pins: dict[str, str] = {}
-    pending: list[tuple[str, frozenset[str]]] = [(name, frozenset(e)) for name, e in _direct(PROJECT, EXTRAS).items()]
+    pending: list[tuple[str, frozenset[str]]] = [(name, frozenset(e)) for name, e in _direct(PROJECT, extras).items()]
     seen: set[tuple[str, frozenset[str]]] = set()
     missing: list[str] = []
     while pending:
         if (item := pending.pop()) in seen:
             continue
         seen.add(item)
-        name, extras = item
+        name, asked = item
         try:
             pins[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        pending += [(child, frozenset(more)) for child, more in _direct(name, extras).items()]
+        pending += [(child, frozenset(more)) for child, more in _direct(name, asked).items()]
     if missing:
         raise ModelberthError(
             f"the image takes the versions that are installed here, and {', '.join(sorted(missing))} is not: "
-            f'pip install "{PROJECT}[{",".join(EXTRAS)}]"'
+            f'pip install "{PROJECT}[{",".join(extras)}]"'
         )
     return Requirements("".join(f"{name}=={version}\n" for name, version in sorted(pins.items())), hashed=False)
 
@@ -100,10 +125,11 @@ def _blocks(text: str) -> Iterator[tuple[str, _Block]]:
 def _direct(name: str, extras: Iterable[str]) -> Mapping[str, set[str]]:
     """What a distribution requires directly with these extras: name to the extras that it asks of it."""
     found: dict[str, set[str]] = {}
+    chosen = ("", *extras)
     for text in metadata.requires(name) or []:
         requirement = Requirement(text)
         marker = requirement.marker
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in chosen):
             found.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
     if PROJECT in found:  # an extra that is made of others
         found |= _direct(PROJECT, found.pop(PROJECT))

@@ -125,14 +125,73 @@ def test_requirements_are_pinned_hashed_and_only_what_serving_and_jobs_need(buil
     assert all("==" in block and "--hash=sha256:" in block for block in blocks)
 
 
-def test_the_lock_gives_what_is_installed_here(built: Path) -> None:
+LIBRARIES = {
+    "catboost": "catboost",
+    "gcp": "gcsfs",
+    "grpc": "grpcio",
+    "huggingface": "tokenizers",
+    "lightgbm": "lightgbm",
+    "sign": "model-signing",
+    "xgboost": "xgboost-cpu",
+}
+
+
+def named(folder: Path) -> set[str]:
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    return {line.split("==")[0] for line in lines if not line.startswith(" ")}
+
+
+def test_further_parts_are_there_when_they_are_asked_for(built: Path, tmp_path: Path) -> None:
+    assert {*LIBRARIES} == {*requirements.MORE}
+    assert {*requirements.MORE} <= {*(requirements.metadata.metadata("modelberth").get_all("Provides-Extra") or [])}
+    assert not named(built) & {*LIBRARIES.values()}
+    for part, library in LIBRARIES.items():
+        context.write(tmp_path, [part])
+        assert named(tmp_path) & {*LIBRARIES.values()} - {"grpcio"} == {library} - {"grpcio"}
+        assert library in named(tmp_path)
+        assert named(tmp_path) > named(built)
+    context.write(tmp_path, requirements.MORE)
+    assert named(tmp_path) >= {*LIBRARIES.values()}
+
+
+def test_what_a_package_needs_is_there(tmp_path: Path) -> None:
+    import lightgbm
+    import numpy as np
+    import pandas as pd
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from model_packaging import pack
+
+    frame = pd.DataFrame({"a": np.arange(40.0)})
+    model = lightgbm.LGBMRegressor(n_estimators=2, n_jobs=1, verbose=-1, min_child_samples=5)
+    settings = {"inputs": frame, "name": "m", "card": False}
+    pack(model.fit(frame, frame["a"]), output=tmp_path / "native", **settings)
+    pipeline = make_pipeline(StandardScaler(), model).set_output(transform="pandas").fit(frame, frame["a"])
+    assert pack(pipeline, output=tmp_path / "within", **settings).format == "sklearn-skops"
+    for name in ("native", "within"):
+        command = [sys.executable, "-m", "model_packaging", "image", "context", str(tmp_path / "image")]
+        subprocess.run([*command, "--for", str(tmp_path / name), "--with", "grpc"], check=True)
+        assert {"lightgbm", "grpcio"} <= named(tmp_path / "image")
+        assert not named(tmp_path / "image") & {"catboost", "xgboost-cpu", "tokenizers"}
+
+
+def test_an_unknown_part_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelberthError, match=r'has no part "xgbost": choose catboost.* \(did you mean xgboost\?\)'):
+        context.write(tmp_path / "image", ["xgbost"])
+    assert not (tmp_path / "image").exists()
+
+
+def test_the_lock_gives_what_is_installed_here(tmp_path: Path) -> None:
     """Both ways to the pins agree, as the test environment is installed from the lock file."""
     from packaging.requirements import Requirement
 
-    lines = [line.split(" \\")[0] for line in (built / "requirements.txt").read_text().splitlines() if line[0] != " "]
+    context.write(tmp_path, requirements.MORE)
+    lines = (tmp_path / "requirements.txt").read_text().splitlines()
+    lines = [line.split(" \\")[0] for line in lines if line[0] != " "]
     found = [Requirement(line) for line in lines]
     here = {f"{item.name}{item.specifier}" for item in found if item.marker is None or item.marker.evaluate()}
-    installed = requirements.from_installation()
+    installed = requirements.from_installation(requirements.extras(requirements.MORE))
     assert not installed.hashed
     assert set(installed.text.splitlines()) <= here
 

@@ -1,4 +1,4 @@
-"""Builds a program once from its published Go module, into the user's cache folder by version.
+"""Builds programs once from their published Go module, into the user's cache folder by version.
 
 Later clones find it there. The folder that holds a program's go.mod and go.sum pins everything it is made of.
 """
@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_packaging.errors import ModelberthError
@@ -23,7 +23,7 @@ class GoProgram:
 
     version: str
     source: Path
-    """The folder with go.mod and go.sum."""
+    """The folder with go.mod and go.sum, and with the program itself where it is ours."""
 
     package: str
     """The Go package of the program's main function."""
@@ -42,6 +42,14 @@ class GoProgram:
     """What else would do, as a sentence; may be empty."""
 
     ldflags: str = ""
+    tags: str = ""
+    """Go's build tags."""
+
+    cgo: bool | None = None
+    """Whether C code is built in; where unset Go decides by whether there is a compiler."""
+
+    companions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """More executables from the same module, each with the Go package of its main function."""
 
 
 def cache_folder() -> Path:
@@ -56,7 +64,7 @@ def build(
 
     Args:
         program: What to build.
-        target: The folder to make; the executable lies in it.
+        target: The folder to make; the executables lie in it.
         complete: Adds to the built folder what belongs beside the executable. It is given the folder and a function
             that tells where the source of a Go module lies.
 
@@ -83,6 +91,8 @@ def build(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     environment = os.environ | {"GOFLAGS": "-mod=mod -buildvcs=false"}
+    if program.cgo is not None:
+        environment["CGO_ENABLED"] = str(int(program.cgo))
 
     def module_folder(module: str) -> Path:
         command = [go, "list", "-m", "-f", "{{.Dir}}", module]
@@ -90,12 +100,13 @@ def build(
         return Path(done.stdout.strip())
 
     try:
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(program.source / name, work / name)
+        for file in program.source.iterdir():
+            if file.name in ("go.mod", "go.sum") or file.suffix == ".go":
+                shutil.copy(file, work / file.name)
         ldflags = f"-ldflags=-s -w {program.ldflags}".rstrip()
-        _run_with_progress(
-            program, [go, "build", ldflags, "-o", program.executable, program.package], work, environment
-        )
+        for executable, package in {program.executable: program.package, **program.companions}.items():
+            command = [go, "build", "-tags", program.tags, ldflags, "-o", executable, package]
+            _run_with_progress(program, command, work, environment)
         if complete is not None:
             complete(work, module_folder)
         shutil.rmtree(target, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine, without its images: built from Go modules, run as processes."""

@@ -1,0 +1,5 @@
+module modelberth/coredns
+
+go 1.26
+
+require github.com/coredns/coredns v1.15.0

@@ -1,0 +1,3 @@
+module modelberth/pause
+
+go 1.26

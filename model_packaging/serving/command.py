@@ -24,6 +24,15 @@ def serve(
             min=0, max=65535, help="Port; left out: SAGEMAKER_BIND_TO_PORT, AIP_HTTP_PORT or 8080. 0: any free."
         ),
     ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar="MODELBERTH_GRPC_PORT",
+            help="Port of the Open Inference Protocol over gRPC, which needs modelberth[grpc]. Left out: no gRPC.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a package by the HTTP contracts of SageMaker, Vertex AI, KServe (V1 and V2) and Azure ML.
 
@@ -37,4 +46,5 @@ def serve(
         or os.environ.get("AIP_STORAGE_URI")
         or os.path.join(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "model")
     )
-    raise SystemExit(run(address, host, default_port() if port is None else port, Limits.from_environment()))
+    bound = default_port() if port is None else port
+    raise SystemExit(run(address, host, bound, Limits.from_environment(), grpc_port=grpc_port))

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 SERVER = "modelberth"
 EXTENSIONS = ["binary_tensor_data"]
 
+_UNSUPPORTED = ("classification", "shared_memory_region")
+"""Parameters of Triton's other extensions, which change what is asked and so cannot be passed over."""
+
+_LONGEST_NAME = 200
+"""Of a column, by the package format; messages repeat names."""
+
 _NUMBERS = (*tensors.FLOATS, *tensors.INTEGERS)
 _SUITABLE: dict[str, tuple[str, ...]] = {
     "number": _NUMBERS,
@@ -78,6 +84,22 @@ def metadata(package: Package) -> dict[str, Any]:
         "outputs": [{"name": name, "datatype": datatype, "shape": shape} for name, datatype, shape in described],
         **({"properties": {"classes": json.dumps(classes)}} if classes else {}),
     }
+
+
+def tensor_name(name: object, where: str) -> str:
+    """The name. RequestProblem (400) where it is none."""
+    if not isinstance(name, str) or not name:
+        raise RequestProblem(400, f'{where} has no "name"')
+    if len(name) > _LONGEST_NAME:
+        raise RequestProblem(400, f"{where} has a name of {len(name)} characters: {quoted(name)}")
+    return name
+
+
+def refuse_parameters(parameters: Mapping[str, Any], where: str) -> None:
+    """RequestProblem (400) where a parameter asks for what this server has not."""
+    refused = [name for name in _UNSUPPORTED if name in parameters]
+    if refused:
+        raise RequestProblem(400, f'{where}: parameter "{refused[0]}" is of an extension that this server has not')
 
 
 def rows(given: Sequence[Tensor], signature: Mapping[str, Any]) -> RawRows:

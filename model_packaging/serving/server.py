@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -20,17 +21,22 @@ from model_packaging.serving.limits import Limits
 from model_packaging.serving.log import capture_library_logs, log
 from model_packaging.serving.service import Service, load
 
+if TYPE_CHECKING:
+    from model_packaging.serving.grpc_server import GrpcServer
+
 _BACKLOG = 2048
 
 
-def run(address: str, host: str, port: int, limits: Limits) -> int:
+def run(address: str, host: str, port: int, limits: Limits, *, grpc_port: int | None = None) -> int:
     """Serves until SIGTERM or SIGINT; the exit code: 0 after a drain, 1 where the model cannot be served.
-    ModelberthError where the port cannot be bound."""
+    ModelberthError where the port cannot be bound.
+
+    gRPC is served on `grpc_port`, if one is given."""
     listener = _bind(host, port)
     capture_library_logs()
     service = Service(limits)
     try:
-        code = asyncio.run(_serve(service, address, listener))
+        code = asyncio.run(_serve(service, address, listener, grpc_port))
     finally:
         service.close()
     if service.busy:
@@ -53,7 +59,7 @@ def default_port(environment: Mapping[str, str] = os.environ) -> int:
     return 8080
 
 
-async def _serve(service: Service, address: str, listener: socket.socket) -> int:
+async def _serve(service: Service, address: str, listener: socket.socket, grpc_port: int | None) -> int:
     loop = asyncio.get_running_loop()
     server = _Server(
         uvicorn.Config(
@@ -75,6 +81,8 @@ async def _serve(service: Service, address: str, listener: socket.socket) -> int
         if service.draining:
             server.force_exit = True
             server.should_exit = True
+            if server.grpc:
+                server.grpc.stop(0)
             return
         ready = service.ready
         service.draining = True
@@ -85,9 +93,15 @@ async def _serve(service: Service, address: str, listener: socket.socket) -> int
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
 
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
-    log("listening", host=host, port=port)
+    addresses = {"host": host, "port": port}
+    if grpc_port is not None:
+        from model_packaging.serving.grpc_server import GrpcServer  # here, so that it costs nobody else
+
+        server.grpc = GrpcServer(service)
+        addresses["grpc_port"] = await server.grpc.start(host, grpc_port)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    log("listening", **addresses)
 
     loaded = asyncio.create_task(_load(service, address))
     waiting = asyncio.create_task(stopped.wait())
@@ -101,6 +115,8 @@ async def _serve(service: Service, address: str, listener: socket.socket) -> int
     else:
         loaded.cancel()
     await serving
+    if server.grpc:
+        await server.grpc.stopped()
     return code
 
 
@@ -162,5 +178,10 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         yield
 
+    grpc: GrpcServer | None = None
+    """Stops when HTTP does."""
+
     def stop(self) -> None:
         self.should_exit = True
+        if self.grpc:
+            self.grpc.stop(self.config.timeout_graceful_shutdown or 0)

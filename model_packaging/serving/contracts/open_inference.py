@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 OCTETS = "application/octet-stream"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
-_UNSUPPORTED = ("classification", "shared_memory_region")
-"""Parameters of Triton's other extensions, which change what is asked and so cannot be passed over."""
-
-_LONGEST_NAME = 200
-"""Of a column, by the package format; messages repeat names."""
-
 
 def routes(service: Service) -> list[Route]:
     """All routes of the protocol; each of a model's also with its version."""
@@ -213,17 +207,10 @@ def _list(record: dict[str, Any], key: str, *, required: bool, of: str | None = 
 
 
 def _name(record: dict[str, Any], where: str) -> str:
-    name = record.get("name")
-    if not isinstance(name, str):
-        raise RequestProblem(400, f'{where} has no "name"')
-    if len(name) > _LONGEST_NAME:
-        raise RequestProblem(400, f"{where} has a name of {len(name)} characters: {quoted(name)}")
-    return name
+    return open_inference.tensor_name(record.get("name"), where)
 
 
 def _parameters(record: dict[str, Any], where: str) -> dict[str, Any]:
     given = _object(record.get("parameters", {}), f'{where}: "parameters"')
-    refused = [name for name in _UNSUPPORTED if given.get(name)]
-    if refused:
-        raise RequestProblem(400, f'{where}: parameter "{refused[0]}" is of an extension that this server has not')
+    open_inference.refuse_parameters(given, where)
     return given

@@ -64,6 +64,7 @@ class Server:
     def listening(self) -> "Server":
         found = self.wait_for("listening")
         self.url = f"http://{found['host']}:{found['port']}"
+        self.grpc = f"{found['host']}:{found.get('grpc_port')}"
         return self
 
     def ready(self) -> "Server":

@@ -18,7 +18,8 @@ VERTEX = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": f"/v1/{VERTEX_ENDP
 
 @pytest.fixture(scope="session")
 def server(churn: Package) -> Iterator[Server]:
-    found = Server(["-m", "model_packaging", "serve", str(churn.path), "--port", "0"], {**LIMITS, **VERTEX}).ready()
+    arguments = ["-m", "model_packaging", "serve", str(churn.path), "--port", "0", "--grpc-port", "0"]
+    found = Server(arguments, {**LIMITS, **VERTEX}).ready()
     yield found
     found.kill()
 

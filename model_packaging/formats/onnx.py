@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import PackageError
 from ..package import Package
 from . import onnx_weights, weights
-from .predictor import Backend, Predictor, class_key
+from .predictor import Backend, Columns, Predictor, class_key, count, matrix
 from .stored import Stored
 
 if TYPE_CHECKING:
@@ -60,11 +60,15 @@ class _Session:
                 raise PackageError(f"{MODEL_FILE}: {text}", file=MODEL_FILE)
 
     def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
-        found: list[Any] = self.session.run(None, self._feed(frame))
+        return self.run_columns({str(name): frame[name].to_numpy() for name in frame})
+
+    def run_columns(self, columns: Columns) -> tuple[np.ndarray, np.ndarray | None]:
+        found: list[Any] = self.session.run(None, self._feed(columns))
+        rows = count(columns)
         outputs = {item.name: value for item, value in zip(self.outputs, found, strict=True)}
         classes = self.signature["outputs"].get("classes") or []
         if self.signature["outputs"]["task"] == "regression":
-            return np.asarray(found[0]).reshape(len(frame)), None
+            return np.asarray(found[0]).reshape(rows), None
         probabilities = None
         labels = None
         for value in outputs.values():
@@ -73,7 +77,7 @@ class _Session:
                 probabilities = np.array([[row[class_key(name)] for name in classes] for row in keyed])
             elif np.ndim(value) == 2 and np.shape(value)[1] == len(classes):
                 probabilities = np.asarray(value)
-            elif np.size(value) == len(frame):
+            elif np.size(value) == rows:
                 labels = np.asarray(value).ravel()
         if labels is None:
             if probabilities is None:
@@ -81,15 +85,18 @@ class _Session:
             labels = np.asarray(classes, dtype=object)[probabilities.argmax(axis=1)]
         return labels, probabilities
 
-    def _feed(self, frame: "pd.DataFrame") -> dict[str, np.ndarray]:
+    def _feed(self, columns: Columns) -> dict[str, np.ndarray]:
         if self.per_column:
             feed: dict[str, np.ndarray] = {}
             for name, item in self.inputs.items():
-                column = frame[name].to_numpy().astype(_DTYPES[item.type])
+                column = columns[name].astype(_DTYPES[item.type], copy=False)
                 feed[name] = column.reshape(-1, 1) if len(item.shape) == 2 else column
             return feed
         (item,) = self.inputs.values()
-        return {item.name: frame.to_numpy().astype(_DTYPES[item.type])}
+        found = matrix(columns)
+        if found is None:
+            found = np.column_stack([one.astype(object) for one in columns.values()])
+        return {item.name: found.astype(_DTYPES[item.type], copy=False)}
 
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:

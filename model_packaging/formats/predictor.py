@@ -3,9 +3,10 @@
 """What serving and jobs call: rows in, prediction objects out, whatever the format."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,12 +19,103 @@ MAX_PROBLEMS = 20
 """Bad rows are reported up to here; more would hide the first."""
 
 
+Columns = Mapping[str, np.ndarray]
+"""Values by column, in the signature's order and of one length. A number is float64 (float32 where the signature
+says so) with NaN where it is missing; an integer int64, or float64 where some are missing; a boolean bool, or
+object with NaN; a string object, with NaN."""
+
+
+class Numbers(Mapping[str, np.ndarray]):
+    """Columns that are all numbers of one type, kept as the matrix (rows x columns) that they came as."""
+
+    def __init__(self, names: Sequence[str], values: np.ndarray) -> None:
+        self.names = names
+        self.rows = values
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.rows[:, self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def count(columns: Columns) -> int:
+    """The number of rows."""
+    return len(columns.rows if isinstance(columns, Numbers) else next(iter(columns.values())))
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The rows of several requests as one, in order."""
+    matrices = [one.rows for one in parts if isinstance(one, Numbers)]
+    if len(matrices) == len(parts):
+        return Numbers(tuple(parts[0]), np.concatenate(matrices))
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+
 class Backend(Protocol):
     """One format's loaded model."""
 
     def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
         """Values or labels, one per row, and probabilities (rows x classes) when the model has them."""
         ...
+
+
+@runtime_checkable
+class ColumnarBackend(Backend, Protocol):
+    """A backend that can do without a DataFrame, whose making costs more than many a prediction."""
+
+    def run_columns(self, columns: Columns) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """As `run`; None where this model needs a DataFrame."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of some rows, column by column."""
+
+    outputs: list[Any]
+    """Numbers of a regression; labels of a classification, as the signature writes them."""
+
+    probabilities: np.ndarray | None = None
+    """Rows x classes, in the signature's order of classes; None where the model gives none."""
+
+    keys: Sequence[str] = ()
+    """The classes as keys of JSON objects; empty for a regression."""
+
+    classifies: bool = False
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def part(self, start: int, stop: int) -> "Predictions":
+        """Those of the rows from `start` up to and without `stop`."""
+        chances = None if self.probabilities is None else self.probabilities[start:stop]
+        return Predictions(self.outputs[start:stop], chances, self.keys, self.classifies)
+
+    def check(self) -> None:
+        """Raise InputError where the model gave what is no finite number."""
+        numbers = self.probabilities if self.classifies else np.asarray(self.outputs, dtype=float)
+        if numbers is not None and not np.isfinite(numbers).all():
+            value = numbers[~np.isfinite(numbers)].flat[0]
+            raise InputError(f"the model gives {value} for this input, which is not a finite number")
+
+    def objects(self) -> list[Any]:
+        """One prediction object per row, as packages record them. Raises InputError."""
+        self.check()
+        if not self.classifies:
+            return self.outputs
+        if self.probabilities is None:
+            return [{"label": label} for label in self.outputs]
+        keys = self.keys
+        return [
+            {"label": label, "probabilities": dict(zip(keys, row, strict=True))}
+            for label, row in zip(self.outputs, self.probabilities.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,26 +139,24 @@ class Predictor:
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """One prediction object per row. Raises InputError naming the row and the field."""
-        return self.predict_frame(self.frame(rows)) if rows else []
+        return self.predict_columns(self.typed(rows)).objects() if rows else []
 
-    def predict_frame(self, frame: "pd.DataFrame") -> list[Any]:
-        """The columnar path: a DataFrame with the columns and types that `frame` gives."""
-        values, probabilities = self.backend.run(frame)
+    def predict_columns(self, columns: Columns) -> Predictions:
+        """The columnar path, for columns as `typed` gives them. What the model gives is not checked:
+        see `Predictions.check`."""
+        found = self.backend.run_columns(columns) if isinstance(self.backend, ColumnarBackend) else None
+        values, probabilities = self.backend.run(self.frame(columns)) if found is None else found
         if self.task == "regression":
-            return [_finite(value) for value in np.asarray(values, dtype=float).ravel().tolist()]
-        labels = [self._label(value) for value in np.asarray(values).ravel().tolist()]
-        if probabilities is None:
-            return [{"label": label} for label in labels]
-        keys = [class_key(value) for value in self.classes]
-        return [
-            {"label": label, "probabilities": dict(zip(keys, map(_finite, row), strict=True))}
-            for label, row in zip(labels, np.asarray(probabilities, dtype=float).tolist(), strict=True)
-        ]
+            return Predictions(np.asarray(values, dtype=float).ravel().tolist())
+        known, keys = self._labels
+        labels = [known.get(value, value) for value in np.asarray(values).ravel().tolist()]
+        chances = None if probabilities is None else np.asarray(probabilities, dtype=float)
+        if chances is not None and chances.shape[1] != len(keys):
+            raise ValueError(f"the model gives {chances.shape[1]} probabilities a row for {len(keys)} classes")
+        return Predictions(labels, chances, keys, classifies=True)
 
-    def frame(self, rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-        """The rows as a typed DataFrame in the order of the signature. Raises InputError."""
-        import pandas as pd
-
+    def typed(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """The rows as columns. Raises InputError."""
         problems: list[str] = []
         columns = self.columns
         known = set(columns)
@@ -75,22 +165,33 @@ class Predictor:
                 problems += _names(index, row, columns)
         if problems:
             raise InputError(*problems[:MAX_PROBLEMS])
-        series: dict[str, pd.Series] = {}
+        found: dict[str, np.ndarray] = {}
         for item in self.signature["inputs"]:
             values = [row[item["name"]] for row in rows]
             problems += _values(item, values)
             if not problems:
-                series[item["name"]] = _series(item, values)
+                found[item["name"]] = array(item, values)
         if problems:
             raise InputError(*problems[:MAX_PROBLEMS])
-        return pd.DataFrame(series, columns=columns)
+        return found
 
-    def _label(self, value: Any) -> Any:
-        """The class as the signature writes it: models give 0 for False, 1.0 for 1."""
-        for known in self.classes:
-            if known == value:
-                return known
-        return value
+    def frame(self, columns: Columns) -> "pd.DataFrame":
+        """The columns as a DataFrame, categories included."""
+        import pandas as pd
+
+        found: dict[str, Any] = dict(columns)
+        for item in self.signature["inputs"]:
+            if item.get("dtype") == "category":
+                found[item["name"]] = pd.Categorical(found[item["name"]], categories=item["categories"])
+            elif found[item["name"]].dtype == object:
+                found[item["name"]] = pd.Series(found[item["name"]], dtype=object)
+        return pd.DataFrame(found)
+
+    @cached_property
+    def _labels(self) -> tuple[dict[Any, Any], list[str]]:
+        """Each class as the signature writes it, which models may give otherwise (0 for False, 1.0 for 1),
+        and the classes as keys."""
+        return {known: known for known in reversed(self.classes)}, [class_key(known) for known in self.classes]
 
 
 def class_key(value: Any) -> str:
@@ -98,12 +199,6 @@ def class_key(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise InputError(f"the model gives {value} for this input, which is not a finite number")
-    return value
 
 
 def _names(index: int, row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
@@ -149,21 +244,32 @@ def _fits(value: float, kind: str) -> bool:
     return -1.7976931348623157e308 <= value <= 1.7976931348623157e308
 
 
-def _series(item: Mapping[str, Any], values: Sequence[Any]) -> "pd.Series":
-    import pandas as pd
-
+def array(item: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray:
+    """The checked values of one input of the signature as a column; see `Columns`."""
     kind = item["type"]
-    if kind == "string":
-        filled = [np.nan if _missing(value) else value for value in values]
-        if item.get("dtype") == "category":
-            return pd.Series(pd.Categorical(filled, categories=item["categories"]))
-        return pd.Series(filled, dtype=object)
     gaps = any(_missing(value) for value in values)
+    if gaps:
+        values = [np.nan if _missing(value) else value for value in values]
+    if kind == "string" or (kind == "boolean" and gaps):
+        found = np.empty(len(values), dtype=object)
+        found[:] = values
+        return found
     if kind == "boolean":
-        if gaps:
-            return pd.Series([np.nan if _missing(value) else value for value in values], dtype=object)
-        return pd.Series(values, dtype=bool)
+        return np.array(values, dtype=bool)
     if kind == "integer" and not gaps:
-        return pd.Series([int(value) for value in values], dtype="int64")
-    dtype = "float32" if item.get("dtype") == "float32" else "float64"
-    return pd.Series([np.nan if _missing(value) else value for value in values], dtype=dtype)
+        return np.array([int(value) for value in values], dtype=np.int64)
+    return np.array(values, dtype=np.float32 if item.get("dtype") == "float32" else np.float64)
+
+
+def matrix(columns: Columns) -> np.ndarray | None:
+    """The columns as a matrix of the type that a DataFrame of them would have; None unless all are numbers."""
+    if isinstance(columns, Numbers):
+        return columns.rows
+    arrays = list(columns.values())
+    kind = np.result_type(*arrays)
+    if kind.kind not in "if" or any(one.dtype.kind not in "if" for one in arrays):
+        return None
+    found = np.empty((len(arrays[0]), len(arrays)), dtype=kind)
+    for index, one in enumerate(arrays):
+        found[:, index] = one
+    return found

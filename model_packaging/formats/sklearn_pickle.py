@@ -21,7 +21,8 @@ MODEL_FILE = "model/model.pkl"
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
     """Unpickle the estimator. Raises PackageError when that fails."""
-    return Predictor(package.signature, Estimator(unpickle(package.checked(MODEL_FILE), MODEL_FILE)))
+    estimator = unpickle(package.checked(MODEL_FILE), MODEL_FILE)
+    return Predictor(package.signature, Estimator(estimator, package.signature["inputs"]))
 
 
 def store(model: Any) -> Stored:

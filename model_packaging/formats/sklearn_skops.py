@@ -7,7 +7,7 @@ here by their full name; anything else is refused unless the person who loads th
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import PackageError
 from ..package import Package
-from .predictor import Predictor
+from .predictor import Columns, Predictor, matrix
 from .skops_bytes import normalise
 from .stored import Stored
 
@@ -57,20 +57,55 @@ TRUSTED = frozenset(
 class Estimator:
     """A scikit-learn estimator behind the signature, however it was stored."""
 
-    def __init__(self, estimator: Any) -> None:
+    def __init__(self, estimator: Any, inputs: Sequence[Mapping[str, Any]] = ()) -> None:
+        """With the signature's inputs, DataFrames are avoided where that changes nothing. The estimator must then be
+        the caller's own copy, because it may be made to forget its columns' names."""
         self.estimator = estimator
+        numbers = bool(inputs) and all(item["type"] in ("number", "integer") for item in inputs)
+        self._named = not (numbers and _takes_matrices(estimator))
 
     def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
+        return self._run(frame)
+
+    def run_columns(self, columns: Columns) -> tuple[np.ndarray, np.ndarray | None] | None:
+        found = None if self._named else matrix(columns)
+        return None if found is None else self._run(found)
+
+    def _run(self, inputs: Any) -> tuple[np.ndarray, np.ndarray | None]:
         if not hasattr(self.estimator, "predict_proba"):
-            return np.asarray(self.estimator.predict(frame)), None
+            return np.asarray(self.estimator.predict(inputs)), None
         # The label is the most probable class, as scikit-learn's own predict has it; one pass, not two.
-        probabilities = np.asarray(self.estimator.predict_proba(frame))
+        probabilities = np.asarray(self.estimator.predict_proba(inputs))
         return np.asarray(self.estimator.classes_)[probabilities.argmax(axis=1)], probabilities
+
+
+_MATRICES = ("decomposition", "ensemble", "linear_model", "naive_bayes", "neighbors", "neural_network", "preprocessing")
+_MATRICES += ("svm", "tree")
+"""The modules of scikit-learn whose estimators make a matrix of a DataFrame of numbers first of all."""
+
+
+def _takes_matrices(estimator: Any) -> bool:
+    """Whether the estimator gives for a matrix what it gives for a DataFrame of numbers. It is then made to forget
+    the columns' names, because for a matrix it would warn that it was fitted with some."""
+    first = estimator
+    while type(first).__module__ == "sklearn.pipeline" and hasattr(first, "steps"):
+        if any(getattr(step, "_sklearn_output_config", None) for _, step in first.steps):
+            return False  # a step hands a DataFrame to the next, with names made of those of the columns
+        first = first.steps[0][1]
+    root, _, module = type(first).__module__.partition(".")
+    if root != "sklearn" or module.partition(".")[0] not in _MATRICES:
+        return False
+    if type(first).__name__ == "FunctionTransformer":  # hands on whatever it is given
+        return False
+    if hasattr(first, "estimators") or getattr(first, "is_categorical_", None) is not None:
+        return False  # estimators within, or categories that are told by a DataFrame's types
+    first.__dict__.pop("feature_names_in_", None)
+    return True
 
 
 def load(package: Package, trusted: Sequence[str] = ()) -> Predictor:
     """Load the estimator, or raise PackageError naming the types that are not trusted."""
-    return Predictor(package.signature, Estimator(load_estimator(package, trusted)))
+    return Predictor(package.signature, Estimator(load_estimator(package, trusted), package.signature["inputs"]))
 
 
 def load_estimator(package: Package, trusted: Sequence[str] = ()) -> Any:

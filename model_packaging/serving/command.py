@@ -33,6 +33,12 @@ def serve(
             help="Port of the Open Inference Protocol over gRPC, which needs modelberth[grpc]. Left out: no gRPC.",
         ),
     ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            help="Load a pickle, which runs whatever code its maker put into it. Only if you trust the maker."
+        ),
+    ] = False,
 ) -> None:
     """Serve a package by the HTTP contracts of SageMaker, Vertex AI, KServe (V1 and V2) and Azure ML.
 
@@ -47,4 +53,5 @@ def serve(
         or os.path.join(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml", "model")
     )
     bound = default_port() if port is None else port
-    raise SystemExit(run(address, host, bound, Limits.from_environment(), grpc_port=grpc_port))
+    limits = Limits.from_environment()
+    raise SystemExit(run(address, host, bound, limits, grpc_port=grpc_port, allow_pickle=allow_pickle))

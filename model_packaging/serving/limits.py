@@ -29,7 +29,17 @@ class Limits:
     """Predictions that run at the same time; 0 means one per processor, at most four."""
 
     queue: int = 64
-    """Requests that may wait for a worker; one more is answered 503 at once."""
+    """Requests that may wait for a worker; one more is answered 503 with Retry-After at once. 503, not 429: RFC 6585
+    has 429 for one client's rate, RFC 9110 has 503 for an overloaded server, which load balancers such as Envoy take
+    as the sign to try another replica."""
+
+    batch_rows: int = 256
+    """Most rows of small requests that are joined into one prediction; 1 turns joining off. Some models
+    give a row's last digits differently in company, by the order in which their library sums."""
+
+    batch_wait_milliseconds: float = 5.0
+    """Longest that a small request waits for a running prediction to end, so as to be joined with others,
+    while another worker is free. A server where nothing runs predicts at once."""
 
     drain_delay_seconds: float = 1.0
     """After SIGTERM: how long new connections are still answered (with `Connection: close`) while
@@ -74,6 +84,8 @@ _KINDS: dict[str, tuple[type[int] | type[float], float]] = {
     "timeout_seconds": (float, 0.001),
     "workers": (int, 0),
     "queue": (int, 0),
+    "batch_rows": (int, 1),
+    "batch_wait_milliseconds": (float, 0),
     "drain_delay_seconds": (float, 0),
     "drain_seconds": (float, 0),
 }

@@ -13,7 +13,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any, NoReturn, cast
+
+import orjson
 
 from model_packaging.formats.predictor import class_key
 from model_packaging.serving.problems import RequestProblem, quoted
@@ -50,6 +53,7 @@ class RawRows:
     text: bool = False
 
 
+@lru_cache(maxsize=256)
 def content_type(header: str | None) -> MediaType:
     """The request's media type, by default JSON as SageMaker's own containers have it; 415 if unknown."""
     if header is None or not header.strip():
@@ -71,6 +75,7 @@ def content_type(header: str | None) -> MediaType:
     return MediaType(name, parameters)
 
 
+@lru_cache(maxsize=256)
 def accepted(header: str | None, given: str) -> str:
     """The media type of the answer: the first of the client's preferences that is known, the type of
     the request where anything will do; 406 if none is."""
@@ -103,7 +108,7 @@ def decode(body: bytes, media: MediaType, columns: Sequence[str], max_rows: int)
 
 
 def encode(predictions: Sequence[Any], media_type: str, classes: Sequence[Any]) -> bytes:
-    """The response body. ValueError where a prediction is not a finite number, which is the model's fault."""
+    """The response body, of predictions that are finite (`Predictions.objects` sees to that)."""
     return ENCODERS[media_type](predictions, classes)
 
 
@@ -226,11 +231,11 @@ def _refuse_duplicates(names: Sequence[str], error: Callable[[str], Exception] |
 
 
 def _encode_json(predictions: Sequence[Any], classes: Sequence[Any]) -> bytes:
-    return json.dumps({"predictions": predictions}, allow_nan=False, separators=(",", ":")).encode()
+    return orjson.dumps({"predictions": predictions})
 
 
 def _encode_json_lines(predictions: Sequence[Any], classes: Sequence[Any]) -> bytes:
-    return "".join(f"{json.dumps(p, allow_nan=False, separators=(',', ':'))}\n" for p in predictions).encode()
+    return b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in predictions)
 
 
 def _encode_csv(predictions: Sequence[Any], classes: Sequence[Any]) -> bytes:
@@ -243,18 +248,12 @@ def _encode_csv(predictions: Sequence[Any], classes: Sequence[Any]) -> bytes:
 def _cells(predictions: Sequence[Any], classes: Sequence[str]) -> Iterator[list[Any]]:
     for prediction in predictions:
         if not isinstance(prediction, dict):
-            yield [_finite(prediction)]
+            yield [prediction]
             continue
         record = cast("dict[str, Any]", prediction)
         probabilities = cast("dict[str, float]", record.get("probabilities", {}))
-        chances = [_finite(probabilities[name]) for name in classes] if probabilities else []
+        chances = [probabilities[name] for name in classes] if probabilities else []
         yield [class_key(record["label"]), *chances]
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and value - value != 0.0:
-        raise ValueError(f"the model answered {value}")
-    return value
 
 
 def _too_many(max_rows: int) -> RequestProblem:

@@ -12,6 +12,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
+
+from model_packaging.formats.predictor import Columns, array
 from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
 
@@ -69,7 +72,27 @@ class Checker:
             raise RequestProblem(400, problems)
         return checked
 
-    def unseen(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    def typed(self, raw: RawRows) -> Columns:
+        """The rows as columns. RequestProblem (400) otherwise."""
+        rows = self.rows(raw)
+        return {item["name"]: array(item, [row[item["name"]] for row in rows]) for item in self.inputs}
+
+    def arrays(self, columns: Mapping[str, np.ndarray]) -> Columns:
+        """Columns that came as arrays, value by value; a NaN is a missing value. RequestProblem (400)."""
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{quoted(name)} {length}" for name, length in list(lengths.items())[:10])
+            raise RequestProblem(400, f"the columns must be of one length: {shown}")
+        if not lengths or not max(lengths.values()):
+            raise RequestProblem(400, "the body holds no rows: send at least one")
+        values = {
+            name: [None if value != value else value for value in cast("list[Any]", column.tolist())]
+            for name, column in columns.items()
+        }
+        names = list(values)
+        return self.typed(RawRows([dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]))
+
+    def unseen(self, columns: Columns) -> list[str]:
         """Values outside the categories of the training data, as problems. They are not refused
         beforehand (most models cope); they explain it when a model fails on them."""
         problems: list[str] = []
@@ -78,9 +101,8 @@ class Checker:
             if not categories:
                 continue
             known = set(categories)
-            for number, row in enumerate(rows):
-                value = row[field["name"]]
-                if value is not None and value not in known and len(problems) < _ENOUGH:
+            for number, value in enumerate(cast("list[Any]", columns[field["name"]].tolist())):
+                if value == value and value not in known and len(problems) < _ENOUGH:
                     problems.append(
                         f'row {number}, field "{field["name"]}": {quoted(value)} was not in the training data; '
                         f"known are {', '.join(quoted(c) for c in categories[:10])}"

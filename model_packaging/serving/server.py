@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -27,16 +27,26 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 
 
-def run(address: str, host: str, port: int, limits: Limits, *, grpc_port: int | None = None) -> int:
+def run(
+    address: str,
+    host: str,
+    port: int,
+    limits: Limits,
+    *,
+    grpc_port: int | None = None,
+    allow_pickle: bool = False,
+) -> int:
     """Serves until SIGTERM or SIGINT; the exit code: 0 after a drain, 1 where the model cannot be served.
     ModelberthError where the port cannot be bound.
 
-    gRPC is served on `grpc_port`, if one is given."""
+    gRPC is served on `grpc_port`, if one is given. `allow_pickle` lets a pickle load, as MODELBERTH_ALLOW_PICKLE=1
+    does."""
     listener = _bind(host, port)
     capture_library_logs()
     service = Service(limits)
     try:
-        code = asyncio.run(_serve(service, address, listener, grpc_port))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(_serve(service, address, listener, grpc_port, allow_pickle))
     finally:
         service.close()
     if service.busy:
@@ -59,13 +69,15 @@ def default_port(environment: Mapping[str, str] = os.environ) -> int:
     return 8080
 
 
-async def _serve(service: Service, address: str, listener: socket.socket, grpc_port: int | None) -> int:
+async def _serve(
+    service: Service, address: str, listener: socket.socket, grpc_port: int | None, allow_pickle: bool
+) -> int:
     loop = asyncio.get_running_loop()
     server = _Server(
         uvicorn.Config(
             application(service),
-            http="h11",
-            loop="asyncio",
+            http="auto",  # httptools where it is installed
+            loop="none",
             ws="none",
             lifespan="off",
             log_config=None,
@@ -103,7 +115,7 @@ async def _serve(service: Service, address: str, listener: socket.socket, grpc_p
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     log("listening", **addresses)
 
-    loaded = asyncio.create_task(_load(service, address))
+    loaded = asyncio.create_task(_load(service, address, allow_pickle))
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([loaded, waiting, serving], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -120,7 +132,7 @@ async def _serve(service: Service, address: str, listener: socket.socket, grpc_p
     return code
 
 
-async def _load(service: Service, address: str) -> int:
+async def _load(service: Service, address: str, allow_pickle: bool) -> int:
     """Makes the service ready; 1, with the reason logged, where that fails."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Exception | None] = loop.create_future()
@@ -133,7 +145,7 @@ async def _load(service: Service, address: str) -> int:
     def work() -> None:
         failure: Exception | None = None
         try:
-            service.start(*load(address))
+            service.start(*load(address, allow_pickle=allow_pickle))
         except Exception as error:  # whatever a damaged model raises, the process must end with a reason
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is gone: SIGTERM came first
@@ -151,6 +163,15 @@ async def _load(service: Service, address: str) -> int:
         problem = f"the model does not load: {type(failure).__name__}: {failure}"
         log("cannot serve", "error", package=address, problems=[problem])
     return 1
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop, except on Windows, where it does not exist."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from model_packaging.errors import InputError
+from model_packaging.formats.predictor import Columns, Predictions, count
+from model_packaging.serving import media
+from model_packaging.serving.batching import Batcher
+from model_packaging.serving.columnar import ColumnReader
 from model_packaging.serving.limits import Limits
 from model_packaging.serving.log import log
-from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem
 from model_packaging.serving.rows import Checker
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from model_packaging.package import Package
 
 T = TypeVar("T")
+
+SMALL_BYTES = 16 * 1024
+"""A request up to this size is decoded and encoded on the event loop, in less time than handing it over takes, and
+may be joined with others."""
 
 
 class Predicts(Protocol):
@@ -27,45 +37,58 @@ class Predicts(Protocol):
 
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]: ...
 
+    def predict_columns(self, columns: Columns) -> Predictions: ...
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    model: Predicts
+    reader: ColumnReader
+    checker: Checker
+    classes: list[Any]
+
 
 class Service:
-    """Holds one loaded package. The contracts call `run` with a function that decodes, calls
-    `predict` and encodes, so that none of the three blocks the event loop."""
+    """Holds one loaded package. A contract decodes a request into columns (`read` for rows, `check` for arrays) and
+    calls `answer`, or `predict_columns`, which join small requests into one prediction."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.digest: str | None = None
         self.draining = False
         self._package: Package | None = None
-        self._model: Predicts | None = None
-        self._checker: Checker | None = None
-        self._classes: list[Any] = []
+        self._model: _Loaded | None = None
         self._pool = ThreadPoolExecutor(limits.parallel, thread_name_prefix="predict")
+        self._batcher = Batcher(self.predict_now, self._pool, limits)
         self._lock = threading.Lock()
         self._pending = 0
 
     def start(self, package: Package, model: Predicts) -> None:
         """Makes the service ready; call only with a model that reproduces its package's examples."""
-        self._checker = Checker(package.signature)
-        self._classes = list(package.signature["outputs"].get("classes") or [])
+        signature = package.signature
+        classes = list(signature["outputs"].get("classes") or [])
         self.digest = package.digest
         self._package = package
-        self._model = model
+        self._model = _Loaded(model, ColumnReader(signature["inputs"]), Checker(signature), classes)
 
     @property
     def ready(self) -> bool:
         """Whether a load balancer should send requests here."""
         return self._model is not None and not self.draining
 
+    def require_model(self) -> None:
+        """RequestProblem: 503 while the model is loading."""
+        self._loaded()
+
     @property
     def columns(self) -> list[str]:
-        """The signature's columns, in the order of CSV."""
-        return self._loaded()[0].columns
+        """The signature's columns, in the order of CSV. RequestProblem: 503 while loading."""
+        return self._loaded().checker.columns
 
     @property
     def classes(self) -> list[Any]:
         """The labels of a classifier, in the order of CSV; empty for a regression."""
-        return self._classes
+        return self._model.classes if self._model else []
 
     @property
     def package(self) -> Package:
@@ -76,55 +99,127 @@ class Service:
     @property
     def busy(self) -> int:
         """Requests that run or wait."""
-        return self._pending
+        return self._pending + self._batcher.pending
 
-    def predict(self, raw: RawRows) -> list[Any]:
-        """Prediction objects, one per row. Blocks: call it within `run`."""
-        checker, model = self._loaded()
-        rows = checker.rows(raw)
+    def read(self, body: bytes, given: media.MediaType) -> Columns:
+        """The columns of a request's rows in one of the media types. RequestProblem says what is wrong with them."""
+        loaded = self._loaded()
+        most = self.limits.max_rows
+        found = loaded.reader.read(body, given, most)
+        if found is not None:
+            return found
+        return loaded.checker.typed(media.decode(body, given, loaded.checker.columns, most))
+
+    def typed(self, raw: media.RawRows) -> Columns:
+        """The columns of decoded rows. RequestProblem says what is wrong with them."""
+        return self._loaded().checker.typed(media.bounded(raw, self.limits.max_rows))
+
+    def check(self, columns: Mapping[str, np.ndarray]) -> Columns:
+        """Columns that came as arrays (of one dimension, each, or `Numbers`), in the types that the model expects.
+        RequestProblem names what does not fit the signature."""
+        loaded = self._loaded()
+        found = loaded.reader.check(columns)
+        return loaded.checker.arrays(columns) if found is None else found
+
+    async def answer(
+        self, size: int, decode: Callable[[], Columns], encode: Callable[[Predictions], bytes]
+    ) -> tuple[bytes, int]:
+        """The encoded predictions, and the number of rows, of a request of `size` bytes.
+
+        Nothing that takes long happens on the event loop: a large request is decoded and encoded by a worker.
+        `encode` must raise InputError, as `Predictions.check` does, where the model gave no finite number.
+        RequestProblem: whatever `decode` raises; 400 what the model refuses; 503 where the queue is full; 504 where
+        it took too long.
+        """
+        if size > SMALL_BYTES:
+
+            def work() -> tuple[bytes, int]:
+                columns = decode()
+                return _encoded(encode, self.predict_now(columns)), count(columns)
+
+            return await self.run(work)
+        columns = decode()
+        predictions = await self.predict_columns(columns)
+        return _encoded(encode, predictions), len(predictions)
+
+    async def predict_columns(self, columns: Columns) -> Predictions:
+        """The predictions of a small request, which may be joined with others. RequestProblem as for `answer`."""
+        self._admit()
+        future = self._batcher.put(columns, count(columns))
+        timer = asyncio.get_running_loop().call_later(self.limits.timeout_seconds, self._expire, future)
         try:
-            predictions = model.predict(rows)
+            return await future
+        finally:
+            timer.cancel()
+
+    def predict_now(self, columns: Columns) -> Predictions:
+        """The predictions. Blocks: for worker threads. RequestProblem: 400 what the model refuses."""
+        loaded = self._loaded()
+        try:
+            predictions = loaded.model.predict_columns(columns)
         except InputError as error:
             raise RequestProblem(400, error.problems) from None
         except Exception:
             # A model made to refuse unknown categories fails inside the library; that is bad input.
-            if unseen := checker.unseen(rows):
+            if unseen := loaded.checker.unseen(columns):
                 raise RequestProblem(400, unseen) from None
             raise
-        if len(predictions) != len(rows):
-            raise RuntimeError(f"the model gave {len(predictions)} predictions for {len(rows)} rows")
+        if len(predictions) != count(columns):
+            raise RuntimeError(f"the model gave {len(predictions)} predictions for {count(columns)} rows")
         return predictions
+
+    def predict(self, raw: media.RawRows) -> list[Any]:
+        """Prediction objects, one per row. Blocks: call it within `run`."""
+        predictions = self.predict_now(self._loaded().checker.typed(raw))
+        try:
+            return predictions.objects()
+        except InputError as error:
+            raise RequestProblem(400, error.problems) from None
 
     async def run(self, function: Callable[[], T]) -> T:
         """The function's result from a worker thread. RequestProblem: 503 where the queue is full,
         504 where it took too long (the thread stays taken until the model returns)."""
+        self._admit()
         with self._lock:
-            if self._pending >= self.limits.parallel + self.limits.queue:
-                raise RequestProblem(503, f"{self._pending} requests are in progress or waiting: try again")
             self._pending += 1
         future = self._pool.submit(function)
         future.add_done_callback(self._finished)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.timeout_seconds)
         except TimeoutError:
-            seconds = f"{self.limits.timeout_seconds:g} s"
-            raise RequestProblem(504, f"no prediction within {seconds}: send fewer rows") from None
+            raise self._too_slow() from None
 
     def close(self) -> None:
         """Takes no more work and forgets what waits; running predictions go on."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def full(self) -> bool:
+        """Whether one more request would be refused."""
+        return self.busy >= self.limits.parallel + self.limits.queue
+
+    def _admit(self) -> None:
+        if self.full:
+            raise RequestProblem(503, f"{self.busy} requests are in progress or waiting: try again")
+
+    def _expire(self, future: asyncio.Future[Predictions]) -> None:
+        if not future.done():
+            future.set_exception(self._too_slow())
+
+    def _too_slow(self) -> RequestProblem:
+        return RequestProblem(504, f"no prediction within {self.limits.timeout_seconds:g} s: send fewer rows")
+
     def _finished(self, future: Future[Any]) -> None:
         with self._lock:
             self._pending -= 1
 
-    def _loaded(self) -> tuple[Checker, Predicts]:
-        if self._checker is None or self._model is None:
+    def _loaded(self) -> _Loaded:
+        if self._model is None:
             raise RequestProblem(503, "the model is still loading: try again")
-        return self._checker, self._model
+        return self._model
 
 
-def load(address: str) -> tuple[Package, Predicts]:
+def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts]:
     """Opens, verifies and loads a package, and proves that it gives its recorded predictions.
     ModelberthError says what is wrong."""
     from model_packaging import formats
@@ -135,7 +230,7 @@ def load(address: str) -> tuple[Package, Predicts]:
     began = time.perf_counter()
     package = open_package(address)
     opened = time.perf_counter()
-    model = cast("Predicts", formats.load(package))
+    model = cast("Predicts", formats.load(package, allow_pickle=allow_pickle))
     loaded = time.perf_counter()
     examples = package.examples
     given = model.predict(list(examples["inputs"]))
@@ -156,3 +251,10 @@ def load(address: str) -> tuple[Package, Predicts]:
         examples_seconds=round(time.perf_counter() - loaded, 3),
     )
     return package, model
+
+
+def _encoded(encode: Callable[[Predictions], bytes], predictions: Predictions) -> bytes:
+    try:
+        return encode(predictions)
+    except InputError as error:
+        raise RequestProblem(400, error.problems) from None

@@ -8,6 +8,7 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from model_packaging.formats.predictor import Columns
 from model_packaging.serving import media
 from model_packaging.serving.http import read_body
 from model_packaging.serving.media import RawRows
@@ -22,31 +23,27 @@ def health(service: Service) -> Response:
 
 
 async def predict(
-    request: Request, service: Service, decode: Callable[[bytes], RawRows], wanted: str = media.JSON
+    request: Request, service: Service, decode: Callable[[bytes], Columns], wanted: str = media.JSON
 ) -> Response:
     """The predictions for the rows that `decode` finds in the body, as the wanted media type."""
-    _ = service.columns  # 503 while loading, before the body is read
+    service.require_model()  # 503 while loading, before the body is read
     body = await read_body(request, service.limits)
-
-    def answer() -> tuple[bytes, int]:
-        raw = media.bounded(decode(body), service.limits.max_rows)
-        return media.encode(service.predict(raw), wanted, service.classes), len(raw.rows)
-
-    content, rows = await service.run(answer)
+    content, rows = await service.answer(
+        len(body),
+        lambda: decode(body),
+        lambda predictions: media.encode(predictions.objects(), wanted, service.classes),
+    )
     request.state.rows = rows  # for the access log
     return Response(content, media_type=wanted)
 
 
 async def predict_media(request: Request, service: Service, decode_json: Callable[[bytes], RawRows]) -> Response:
     """The predictions for a body of any media type; JSON has the contract's own form."""
-    columns = service.columns
     given = media.content_type(request.headers.get("content-type"))
     wanted = media.accepted(request.headers.get("accept"), given.name)
 
-    def decode(body: bytes) -> RawRows:
-        if given.name == media.JSON:
-            return decode_json(body)
-        return media.decode(body, given, columns, service.limits.max_rows)
+    def decode(body: bytes) -> Columns:
+        return service.typed(decode_json(body)) if given.name == media.JSON else service.read(body, given)
 
     return await predict(request, service, decode, wanted)
 

@@ -31,7 +31,7 @@ def routes(service: Service) -> list[Route]:
     async def predict(request: Request) -> Response:
         served(service, request.path_params["name"])
         answering.require_content_type(request, JSON)
-        return await answering.predict(request, service, _rows)
+        return await answering.predict(request, service, lambda body: service.typed(_rows(body)))
 
     return [
         Route("/v1/models", models),

@@ -23,13 +23,8 @@ def routes(service: Service) -> list[Route]:
         return answering.health(service)
 
     async def invocations(request: Request) -> Response:
-        columns = service.columns
         given = media.content_type(request.headers.get("content-type"))
         wanted = media.accepted(request.headers.get("accept"), given.name)
-
-        def decode(body: bytes) -> media.RawRows:
-            return media.decode(body, given, columns, service.limits.max_rows)
-
-        return await answering.predict(request, service, decode, wanted)
+        return await answering.predict(request, service, lambda body: service.read(body, given), wanted)
 
     return [Route("/ping", ping), Route("/invocations", invocations, methods=["POST"])]

@@ -24,35 +24,35 @@ HELD = """
 import os, time
 from model_packaging.formats.predictor import Predictor
 from model_packaging.serving.log import log
-predict, held = Predictor.predict, os.environ["HELD"]
-def wait(self, rows):
-    if rows[0]["tenure"] == 3:  # not the package's own examples
+predict, held = Predictor.predict_columns, os.environ["HELD"]
+def wait(self, columns):
+    if columns["tenure"][0] == 3:  # not the package's own examples
         log("predicting")
         while not os.path.exists(held):
             time.sleep(0.01)
-    return predict(self, rows)
-Predictor.predict = wait
+    return predict(self, columns)
+Predictor.predict_columns = wait
 """
 
 SLOW_TO_LOAD = """
 import os, time
 from model_packaging import formats
 load, held = formats.load, os.environ["HELD"]
-def wait(package):
+def wait(package, **options):
     while not os.path.exists(held):
         time.sleep(0.01)
-    return load(package)
+    return load(package, **options)
 formats.load = wait
 """
 
 FAILING = """
 from model_packaging.formats.predictor import Predictor
-predict = Predictor.predict
-def fail(self, rows):
-    if rows[0]["tenure"] == 66:
+predict = Predictor.predict_columns
+def fail(self, columns):
+    if columns["tenure"][0] == 66:
         raise ZeroDivisionError("in the model")
-    return predict(self, rows)
-Predictor.predict = fail
+    return predict(self, columns)
+Predictor.predict_columns = fail
 """
 
 

@@ -11,15 +11,22 @@ from .formats.predictor import class_key
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BINS = 10
 MAX_CATEGORIES = 100
+SKETCH_POINTS = 200
+"""Quantiles of a numeric sketch: between two neighbouring ones lies at most 1/200 of the values."""
+
+_FEWEST_POINTS = 20
+_ALL_POINTS = 200_000
+"""Points of all columns together, some 6 MB of JSON: a document of a package may have 16 MiB."""
 
 
 def baseline(frame: Any, signature: dict[str, Any], predictions: dict[str, Any]) -> dict[str, Any]:
     """Summaries of each input column, beside those of the predictions; the shape is in docs/package-format.md."""
     features = {}
+    points = _sketch_points(len(signature["inputs"]))
     for item in signature["inputs"]:
         column = frame[item["name"]]
         numeric_column = item["type"] in ("number", "integer")
-        features[item["name"]] = numeric(column) if numeric_column else categorical(column)
+        features[item["name"]] = numeric(column, points) if numeric_column else categorical(column)
     return {
         "rows": len(frame),
         "features": features,
@@ -32,17 +39,19 @@ def prediction_summaries(outputs: dict[str, Any], predictions: list[Any]) -> dic
     import pandas as pd
 
     if outputs["task"] == "regression":
-        return {"value": numeric(pd.Series(predictions, dtype=float))}
+        return {"value": numeric(pd.Series(predictions, dtype=float), SKETCH_POINTS)}
     summaries = {"label": categorical(pd.Series([item["label"] for item in predictions], dtype=object))}
     if predictions and "probabilities" in predictions[0]:
+        points = _sketch_points(len(outputs["classes"]))
         for name in map(class_key, outputs["classes"]):
             values = pd.Series([item["probabilities"][name] for item in predictions], dtype=float)
-            summaries[f"probability:{name}"] = numeric(values)
+            summaries[f"probability:{name}"] = numeric(values, points)
     return summaries
 
 
-def numeric(column: Any) -> dict[str, Any]:
-    """Moments, quantiles and a histogram: a bin for each value where there are few of them, else deciles."""
+def numeric(column: Any, points: int = 0) -> dict[str, Any]:
+    """Moments, quantiles and a histogram: a bin for each value where there are few of them, else deciles; with
+    `points` also a sketch of the distribution by that many quantiles."""
     values = column.astype(float).to_numpy()
     present = values[np.isfinite(values)]
     summary: dict[str, Any] = {
@@ -55,7 +64,7 @@ def numeric(column: Any) -> dict[str, Any]:
     edges = _edges(present)
     counts, _ = np.histogram(present, edges)
     quantiles = np.quantile(present, QUANTILES)
-    return summary | {
+    summary |= {
         "minimum": float(present.min()),
         "maximum": float(present.max()),
         "mean": float(present.mean()),
@@ -64,6 +73,38 @@ def numeric(column: Any) -> dict[str, Any]:
         "edges": [float(edge) for edge in edges],
         "counts": [int(count) for count in counts],
     }
+    return summary | ({"sketch": _sketch(present, summary, points)} if points else {})
+
+
+def _sketch_points(columns: int) -> int:
+    return min(SKETCH_POINTS, max(_FEWEST_POINTS, _ALL_POINTS // max(columns, 1)))
+
+
+def _sketch(present: Any, summary: dict[str, Any], points: int) -> dict[str, Any]:
+    """Quantiles that are values of the data, the edges and the fences, each with what lies below, at and above
+    it: the cumulative distribution is known exactly at every point, whatever values come up often."""
+    quantiles = np.quantile(present, np.linspace(0, 1, points + 1), method="inverted_cdf")
+    wanted = [*quantiles.tolist(), *summary["edges"], *(fences(rounded(summary["quantiles"])) or ())]
+    found = np.unique(rounded(wanted))
+    below, upto = ranks(np.sort(present), found)
+    bounds = np.concatenate([[0], np.column_stack([below, upto]).ravel(), [len(present)]])
+    return {"points": found.tolist(), "counts": np.diff(bounds).tolist()}
+
+
+def fences(quantiles: dict[str, float]) -> tuple[float, float] | None:
+    """Beyond these a value is an outlier: 1.5 interquartile ranges from the quartiles. None where half of the
+    values are one. Source: J. Tukey, Exploratory Data Analysis, Addison-Wesley 1977, chapter 2."""
+    low, high = quantiles["0.25"], quantiles["0.75"]
+    reach = 1.5 * (high - low)
+    return (low - reach, high + reach) if reach > 0 else None
+
+
+def ranks(ordered: Any, points: Any) -> tuple[Any, Any]:
+    """How many of the ordered values are below each point, and how many are at most the point. A value is at a
+    point if it is the same in twelve digits, as a point of baseline.json is not written with more."""
+    with np.errstate(divide="ignore"):
+        half = np.where(points == 0, 0.0, 10.0 ** (np.floor(np.log10(np.abs(points))) - 11) / 2)
+    return np.searchsorted(ordered, points - half, "left"), np.searchsorted(ordered, points + half, "right")
 
 
 def _edges(present: Any) -> Any:

@@ -1,7 +1,9 @@
-"""Read what an endpoint's data capture wrote: requests and answers, as JSON Lines by the hour.
+"""Read captured requests and answers, of whichever service captured them, as they are stored.
 
-Source: SageMaker Developer Guide, "Capture data from real-time endpoint": the record's form, and the path
-`<capture>/<endpoint>/<variant>/yyyy/mm/dd/hh/<name>.jsonl`, in UTC.
+SageMaker's data capture is JSON Lines by the hour (Developer Guide, "Capture data from real-time endpoint": the
+record's form, and the path `<capture>/<endpoint>/<variant>/yyyy/mm/dd/hh/<name>.jsonl`, in UTC). Exports of Vertex
+AI's request-response log are JSON Lines or Parquet with the columns of its BigQuery table (Vertex AI documentation,
+"Use online prediction logging"). Our own are Parquet. docs/metrics.md describes all three.
 """
 
 from __future__ import annotations
@@ -10,11 +12,15 @@ import base64
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from model_packaging.jobs.monitor import parquet
+from model_packaging.jobs.monitor.columns import plain
+from model_packaging.jobs.monitor.parquet import Batch
+from model_packaging.jobs.monitor.repeats import Repeats
 from model_packaging.storage import explained, filesystem
 
 MAX_LINE_BYTES = 128 * 1024 * 1024
@@ -24,6 +30,10 @@ _BLOCK_BYTES = 4 * 1024 * 1024
 _MOST_EXAMPLES = 5
 _TYPES = {"CSV": "text/csv", "JSON": "application/json"}
 """What an encoding says about a payload that bears no content type."""
+
+_SUFFIXES = (".jsonl", ".json", ".parquet")
+_LOGGED = ("request_id", "logging_time", "request_payload", "response_payload")
+"""The columns of Vertex AI's table that are read; `endpoint` and `deployed_model_id` are not."""
 
 
 @dataclass
@@ -78,13 +88,28 @@ class Exchange:
     """When it was answered, if the record tells."""
 
 
-def read(address: str, window: Window, unreadable: Examples) -> Iterator[Exchange]:
-    """What was captured within the window, line by line; lines that are no capture records go to `unreadable`.
+def read(address: str, window: Window, unreadable: Examples, repeats: Repeats | None = None) -> Iterator[Exchange]:
+    """What was captured within the window, each request by itself; the arguments are those of `stream`."""
+    for one in stream(address, window, unreadable, repeats or Repeats()):
+        yield from exchanges(one)
+
+
+def stream(
+    address: str,
+    window: Window,
+    unreadable: Examples,
+    repeats: Repeats,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Exchange | Batch]:
+    """What was captured within the window: line by line, and Parquet of our own in batches.
 
     Args:
-        address: The endpoint's folder, whose subfolders are its variants. It may not exist yet.
+        address: The endpoint's folder, whose subfolders are its variants, which may not exist yet; or files, by an
+            address that ends in .jsonl, .json or .parquet and may hold `*`.
         window: What is read; a record without a time counts by the hour of its folder.
-        unreadable: Where lines that cannot be read are counted.
+        unreadable: Where lines and files that cannot be read are counted.
+        repeats: Where events are counted that were delivered before.
+        columns: Which inputs and predictions are read of Parquet; all where it is None.
 
     Raises:
         StorageError: the storage cannot be reached, or refuses.
@@ -93,19 +118,80 @@ def read(address: str, window: Window, unreadable: Examples) -> Iterator[Exchang
     root = root.rstrip("/")
     for path in _files(fs, root, address, window):
         name = path.removeprefix(f"{root}/")
-        with explained(f"{address}/{name}", "read"), fs.open(path, "rb", block_size=_BLOCK_BYTES) as source:
-            for number, line in enumerate(_lines(source), 1):
-                where = f"{name}:{number}"
-                try:
-                    exchange = _exchange(where, line, window)
-                except ValueError as error:
-                    unreadable.add(f"{where}: {error}")
-                    continue
-                if exchange is not None:
-                    yield exchange
+        place = f"{address}/{name}" if name != path else path
+        with explained(place, "read"), fs.open(path, "rb", block_size=_BLOCK_BYTES) as source:
+            if path.endswith(".parquet"):
+                yield from _parquet(source, name, window, unreadable, repeats, columns)
+            else:
+                yield from _json_lines(source, name, window, unreadable, repeats)
+
+
+def exchanges(one: Exchange | Batch) -> Iterator[Exchange]:
+    """A batch as the requests that its rows would be, in JSON; an exchange as it is."""
+    if isinstance(one, Exchange):
+        yield one
+        return
+    variant = one.where.partition(", from row ")[0]
+    for row in one.rows.to_pylist():
+        event = row.get(parquet.NAME) or row.get(parquet.EVENT)
+        answer = _answer({key: value for key, value in row.items() if key.startswith(parquet.PREDICTION)})
+        given = parquet.inputs(row)
+        yield Exchange(
+            variant,
+            Payload(json.dumps([plain(given)]).encode(), "application/json") if given else None,
+            None if answer is None else Payload(json.dumps([answer]).encode(), "application/json"),
+            None if event is None else str(event),
+            _time(row.get(parquet.TIME)),
+        )
+
+
+def _answer(row: Mapping[str, Any]) -> Any:
+    values = {key.removeprefix(parquet.PREDICTION): value for key, value in row.items() if value is not None}
+    if "value" in values:
+        return values["value"]
+    chances = {name[len("probability:") :]: value for name, value in values.items() if name.startswith("probability:")}
+    return {"label": values["label"]} | ({"probabilities": chances} if chances else {}) if "label" in values else None
+
+
+def _json_lines(source: Any, name: str, window: Window, unreadable: Examples, repeats: Repeats) -> Iterator[Exchange]:
+    for number, line in enumerate(_lines(source), 1):
+        where = f"{name}:{number}"
+        try:
+            found = _exchange(where, line, window)
+        except ValueError as error:
+            unreadable.add(f"{where}: {error}")
+            continue
+        if found is not None and repeats.is_first(found[1]):
+            yield found[0]
+
+
+def _parquet(
+    source: Any,
+    name: str,
+    window: Window,
+    unreadable: Examples,
+    repeats: Repeats,
+    columns: Sequence[str] | None,
+) -> Iterator[Exchange | Batch]:
+    try:
+        file = parquet.open_file(source)
+        if "request_payload" not in file.schema_arrow.names:
+            yield from parquet.batches(file, name, (window.start, window.end), repeats, columns)
+            return
+        for number, row in enumerate(parquet.records(file, _LOGGED), 1):
+            found = _logged(f"{name}:{number}", row, window)
+            if found is not None and repeats.is_first(found[1]):
+                yield found[0]
+    except ValueError as error:
+        unreadable.add(f"{name}: {error}")
 
 
 def _files(fs: Any, root: str, address: str, window: Window) -> Iterator[str]:
+    if address.endswith(_SUFFIXES):
+        with explained(address, "list"):
+            found = sorted(fs.glob(root)) if "*" in root else [root]
+        yield from (str(one) for one in found)
+        return
     with explained(address, "list"):
         variants = [one["name"] for one in _listed(fs, root, address) if one["type"] == "directory"]
     for variant in sorted(variants):
@@ -113,7 +199,7 @@ def _files(fs: Any, root: str, address: str, window: Window) -> Iterator[str]:
             folder = f"{variant}/{hour:%Y/%m/%d/%H}"
             with explained(address, "list"):
                 found = [str(one["name"]) for one in _listed(fs, folder, address) if one["type"] == "file"]
-            yield from (name for name in sorted(found) if name.endswith(".jsonl"))
+            yield from (name for name in sorted(found) if name.endswith(_SUFFIXES))
 
 
 def _listed(fs: Any, folder: str, address: str) -> list[dict[str, Any]]:
@@ -138,8 +224,9 @@ def _lines(source: Any) -> Iterator[bytes]:
             pass
 
 
-def _exchange(where: str, line: bytes, window: Window) -> Exchange | None:
-    """The record in a line, None if it is not of this window; ValueError says what is wrong with it."""
+def _exchange(where: str, line: bytes, window: Window) -> tuple[Exchange, str | None] | None:
+    """The record in a line with its event's identifier, None if it is not of this window; ValueError says what is
+    wrong with it."""
     if not line.strip():
         return None
     if len(line) >= MAX_LINE_BYTES:
@@ -148,14 +235,40 @@ def _exchange(where: str, line: bytes, window: Window) -> Exchange | None:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
+    if isinstance(record, dict) and "request_payload" in record:
+        return _logged(where, cast("dict[str, Any]", record), window)
     data = _object(record, "captureData")
     metadata = _object(record, "eventMetadata")
     when = _time(metadata.get("inferenceTime"))
     if when is not None and not window.start <= when < window.end:
         return None
-    named = metadata.get("inferenceId") or metadata.get("eventId")
+    event, named = metadata.get("eventId"), metadata.get("inferenceId") or metadata.get("eventId")
     identifier = None if named is None else str(named)
-    return Exchange(where, _payload(data, "endpointInput"), _payload(data, "endpointOutput"), identifier, when)
+    request, answer = _payload(data, "endpointInput"), _payload(data, "endpointOutput")
+    return Exchange(where, request, answer, identifier, when), None if event is None else str(event)
+
+
+def _logged(where: str, row: dict[str, Any], window: Window) -> tuple[Exchange, str | None] | None:
+    """The same for a row of Vertex AI's table, whose payloads are lists of texts: an instance or a prediction each,
+    or the whole body of a raw prediction."""
+    when = _time(row.get("logging_time"))
+    if when is not None and not window.start <= when < window.end:
+        return None
+    identifier = None if row.get("request_id") is None else str(row["request_id"])
+    request, answer = (_body(row, key) for key in ("request_payload", "response_payload"))
+    return Exchange(where, request, answer, identifier, when), identifier
+
+
+def _body(row: Mapping[str, Any], key: str) -> Payload | None:
+    given = row.get(key)
+    if not given:
+        return None
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in cast("list[Any]", given)):
+        raise ValueError(f"{key} is no list of texts")
+    texts = cast("list[str]", given)
+    # An object that stands alone may be the whole body, which is read as one.
+    text = texts[0] if len(texts) == 1 and texts[0].lstrip().startswith("{") else f"[{','.join(texts)}]"
+    return Payload(text.encode("utf-8", "surrogatepass"), "application/json")
 
 
 def _payload(data: dict[str, Any], side: str) -> Payload | None:
@@ -183,9 +296,10 @@ def _object(value: Any, key: str) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-def _time(text: Any) -> datetime | None:
+def _time(given: Any) -> datetime | None:
     try:
-        when = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+        # BigQuery's exports write 2026-03-04 10:00:00.123456 UTC.
+        when = given if isinstance(given, datetime) else datetime.fromisoformat(given.removesuffix(" UTC"))
+    except (AttributeError, ValueError):
         return None
     return when if when.tzinfo else when.replace(tzinfo=UTC)

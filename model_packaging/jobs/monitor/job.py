@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from model_packaging.jobs.monitor.capture import Examples, Window, read
+from model_packaging.jobs.monitor.capture import Examples, Window, stream
 from model_packaging.jobs.monitor.measures import measures
 from model_packaging.jobs.monitor.report import report, write
 from model_packaging.jobs.monitor.settings import Settings
@@ -25,8 +25,8 @@ def monitor(environment: Mapping[str, str] = os.environ, now: datetime | None = 
     window = Window(end - timedelta(hours=settings.window_hours), end)
     package = open_package(settings.package)
     traffic, unreadable = Traffic(package), Examples()
-    for exchange in read(settings.capture, window, unreadable):
-        traffic.add(exchange)
+    for captured in stream(settings.capture, window, unreadable, traffic.repeats, traffic.columns):
+        traffic.add(captured)
     found = measures(traffic, settings.minimum_rows)
     document = report(settings, package, window, traffic, unreadable, found)
     address = write(document, settings.reports)

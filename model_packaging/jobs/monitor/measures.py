@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from model_packaging.jobs.monitor.drift import FALSE_DISCOVERIES, benjamini_hochberg
+from model_packaging.jobs.monitor.summaries import Column
 from model_packaging.jobs.monitor.traffic import Traffic
 
 DESCRIPTIONS = {
@@ -12,11 +14,17 @@ DESCRIPTIONS = {
     "data.out_of_range_ratio": (
         "share of values outside the range of the training data, in the input where it is highest"
     ),
+    "data.outlier_rise": (
+        "by how much the share of outliers is above that in the training data, in the input where it rose most"
+    ),
     "data.rows": "rows captured within the window",
     "data.type_violation_ratio": "share of rows with a value of the wrong type or with the wrong columns",
     "data.unseen_category_ratio": "share of categories never seen in training, in the input where it is highest",
     "drift.prediction_psi": "population stability index of the predictions, against those on the training data",
     "drift.psi": "population stability index of the input that drifted most, against the training data",
+    "drift.significant_ratio": (
+        f"share of inputs whose difference is no chance, at a false discovery rate of {FALSE_DISCOVERIES}"
+    ),
     "feature.psi": "population stability index of one input",
 }
 """Name to meaning, for every measure that there is."""
@@ -35,6 +43,7 @@ def measures(traffic: Traffic, minimum_rows: int) -> list[Measure]:
     """What the traffic allows to be said: nothing of data without rows, nothing of drift below the minimum."""
     features = traffic.features
     psi = {name: drift[0] for name, one in features.items() if (drift := one.drift(minimum_rows)) is not None}
+    adjusted = significant(features, minimum_rows)
     predictions = [drift[0] for one in traffic.predictions.values() if (drift := one.drift(minimum_rows)) is not None]
     strange = {
         kind: _highest(one.strange_ratio for one in features.values() if one.kind == kind)
@@ -44,13 +53,23 @@ def measures(traffic: Traffic, minimum_rows: int) -> list[Measure]:
         "data.rows": float(traffic.rows),
         "data.missing_ratio": _highest(one.missing_ratio for one in features.values()),
         "data.out_of_range_ratio": strange["numeric"],
+        "data.outlier_rise": _highest(one.outlier_rise for one in features.values()),
         "data.unseen_category_ratio": strange["categorical"],
         "data.type_violation_ratio": traffic.misfit_rows.count / traffic.rows if traffic.rows else None,
         "drift.psi": _highest(psi.values()),
         "drift.prediction_psi": _highest(predictions),
+        "drift.significant_ratio": (
+            sum(value <= FALSE_DISCOVERIES for value in adjusted.values()) / len(adjusted) if adjusted else None
+        ),
     }
     totals = [Measure(name, value) for name, value in found.items() if value is not None]
     return totals + [Measure("feature.psi", value, name) for name, value in psi.items()]
+
+
+def significant(columns: Mapping[str, Column], minimum_rows: int) -> dict[str, float]:
+    """The adjusted p-value of each column that could be tested; the columns are one family of tests."""
+    tests = {name: one.significance(minimum_rows) for name, one in columns.items()}
+    return benjamini_hochberg({name: test.p_value for name, test in tests.items() if test is not None})
 
 
 def _highest(values: Iterable[float | None]) -> float | None:

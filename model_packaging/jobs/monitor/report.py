@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from model_packaging.jobs.monitor.capture import Examples, Window
 from model_packaging.jobs.monitor.charts import bars
 from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
-from model_packaging.jobs.monitor.measures import DESCRIPTIONS, Measure
+from model_packaging.jobs.monitor.measures import DESCRIPTIONS, Measure, significant
 from model_packaging.jobs.monitor.settings import Settings
 from model_packaging.jobs.monitor.summaries import Column
 from model_packaging.jobs.monitor.traffic import Traffic
@@ -37,11 +37,10 @@ def report(
 ) -> dict[str, Any]:
     """The content of report.json."""
     minimum = settings.minimum_rows
-    features = {
-        name: _column(one, minimum) | {"type_violations": traffic.misfit_values[name]}
-        for name, one in traffic.features.items()
-    }
-    predictions = {name: _column(one, minimum) for name, one in traffic.predictions.items()}
+    features = _columns(traffic.features, minimum)
+    for name, one in features.items():
+        one["type_violations"] = traffic.misfit_values[name]
+    predictions = _columns(traffic.predictions, minimum)
     document: dict[str, Any] = {
         "schema_version": 1,
         "endpoint": settings.endpoint,
@@ -54,6 +53,7 @@ def report(
         },
         "requests": traffic.requests,
         "rows": traffic.rows,
+        "repeated_events": traffic.repeats.count,
         "minimum_rows": minimum,
         "metrics": {one.name: one.value for one in found if one.feature is None},
         "features": features,
@@ -149,18 +149,25 @@ def mover(bins: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return max(bins, key=lambda one: abs(one["traffic"] - one["training"]))
 
 
-def _column(column: Column, minimum_rows: int) -> dict[str, Any]:
-    drift = column.drift(minimum_rows)
+def _columns(columns: Mapping[str, Column], minimum_rows: int) -> dict[str, dict[str, Any]]:
+    adjusted = significant(columns, minimum_rows)
+    return {name: _column(one, minimum_rows, adjusted.get(name)) for name, one in columns.items()}
+
+
+def _column(column: Column, minimum_rows: int, adjusted: float | None) -> dict[str, Any]:
+    drift, test = column.drift(minimum_rows), column.significance(minimum_rows)
     return {
         "kind": column.kind,
         "rows": column.rows,
         "psi": drift[0] if drift else None,
         "jensen_shannon_distance": drift[1] if drift else None,
         "level": level(drift[0]) if drift else None,
+        "test": asdict(test) | {"adjusted_p_value": adjusted} if test else None,
         "missing_ratio": column.missing_ratio,
         "missing_ratio_in_training": column.missing_in_training,
         "out_of_range_ratio" if column.kind == "numeric" else "unseen_category_ratio": column.strange_ratio,
         "bins": [asdict(one) for one in column.bins()],
+        **column.details(),
     }
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from typing import Any, cast
 
 from model_packaging.errors import PackageError
 from model_packaging.formats.predictor import class_key
+from model_packaging.jobs.monitor import columns, parquet
 from model_packaging.jobs.monitor.capture import Examples, Exchange, Payload
+from model_packaging.jobs.monitor.columns import typed
+from model_packaging.jobs.monitor.parquet import Batch
+from model_packaging.jobs.monitor.repeats import Repeats
 from model_packaging.jobs.monitor.summaries import Column, column
 from model_packaging.package import Package
 from model_packaging.serving import media
@@ -45,6 +50,9 @@ class Traffic:
         self.misfit_values: dict[str, int] = dict.fromkeys(self.features, 0)
         self.unreadable_requests = Examples()
         self.unreadable_answers = Examples()
+        self.repeats = Repeats()
+        """Events that were delivered more than once, and are counted once."""
+        self._kinds: dict[str, str] = {one["name"]: one["type"] for one in inputs}
         self._checker = Checker({"inputs": inputs})
         self._single = {one["name"]: Checker({"inputs": [one]}) for one in inputs}
         outputs = cast("dict[str, Any]", package.signature["outputs"])
@@ -52,8 +60,16 @@ class Traffic:
         classes = cast("list[Any]", outputs.get("classes") or [])
         self._classes = [class_key(one) for one in classes]
 
-    def add(self, exchange: Exchange) -> None:
-        """Count one request and its answer."""
+    @property
+    def columns(self) -> list[str]:
+        """What is read of a table: inputs, and predictions with their prefix."""
+        return [*self._kinds, *(f"{parquet.PREDICTION}{name}" for name in self.predictions)]
+
+    def add(self, exchange: Exchange | Batch) -> None:
+        """Count one request and its answer, or a batch of rows with theirs."""
+        if isinstance(exchange, Batch):
+            self._batch(exchange)
+            return
         self.requests += 1
         if exchange.request is not None:
             self._request(exchange.where, exchange.request)
@@ -83,6 +99,50 @@ class Traffic:
         for row in rows:
             for name, feature in self.features.items():
                 feature.add(row[name])
+
+    def _batch(self, batch: Batch) -> None:
+        """Rows that fit are counted by columns, the others one by one."""
+        table = batch.rows
+        names: list[str] = table.schema.names
+        at = parquet.inputs({name: position for position, name in enumerate(names)})
+        given = {name: table.column(at[name]) for name in self._kinds if name in at}
+        predicted = any(name.startswith(parquet.PREDICTION) for name in names)
+        self.requests += parquet.requests(table)
+        if given:
+            self.rows += table.num_rows
+            self._columns(batch.where, given, table.num_rows)
+        elif not predicted:
+            self.unreadable_requests.add(f"{batch.where}: it has none of the columns {', '.join(self._kinds)}")
+        if predicted:
+            self._predicted(batch.where, table)
+
+    def _columns(self, where: str, given: dict[str, Any], rows: int) -> None:
+        found = {name: typed(column, self._kinds[name]) for name, column in given.items()}
+        misfits = columns.misfits(found.values(), rows, all_rows=len(given) < len(self._kinds))
+        if misfits is not None:
+            # One by one they take serving's own way, with its messages.
+            for number in misfits.nonzero()[0].tolist():
+                row = columns.plain({name: column[number].as_py() for name, column in given.items()})
+                self._row(f"{where}, row {number}", row, text=False)
+            found = {name: typed(columns.without(column, misfits), self._kinds[name]) for name, column in given.items()}
+        for name, feature in self.features.items():
+            if name in found:
+                feature.extend(found[name].values, found[name].missing)
+
+    def _predicted(self, where: str, table: Any) -> None:
+        for name, prediction in self.predictions.items():
+            if parquet.PREDICTION + name not in table.schema.names:
+                continue
+            # A row without a prediction was not answered.
+            column = table.column(parquet.PREDICTION + name).drop_null()
+            read = partial(typed, kind="number") if prediction.kind == "numeric" else columns.labels
+            found = read(column)
+            if found.misfits is not None:
+                for number in found.misfits.nonzero()[0].tolist():
+                    wrong = columns.plain({name: column[number].as_py()})[name]
+                    self.unreadable_answers.add(f"{where}: {quoted(wrong)} is no prediction")
+                found = read(columns.without(column, found.misfits))
+            prediction.extend(found.values, 0)
 
     def _row(self, where: str, given: Any, text: bool) -> None:
         """One row of a request that does not fit as a whole: what can be read of it counts."""

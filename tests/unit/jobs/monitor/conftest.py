@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -96,7 +97,7 @@ def side(mode: str, kind: str, body: bytes, encoding: str) -> dict[str, str]:
 def record(request: dict[str, str] | None, answer: dict[str, str] | None, when: datetime = NOW) -> str:
     """One line as SageMaker writes it."""
     data = ({"endpointInput": request} if request else {}) | ({"endpointOutput": answer} if answer else {})
-    metadata = {"eventId": "5b7a", "inferenceTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
+    metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
     return json.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"})
 
 

@@ -82,8 +82,8 @@ def batches(
                 rows = rows if new.all() else rows.filter(pa.array(new))
             if rows.num_rows:
                 yield Batch(f"{name}, from row {first}", rows)
-    except pa.ArrowException as error:
-        raise ValueError(f"damaged Parquet: {str(error).splitlines()[0]}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(error) from None
 
 
 def requests(rows: Any) -> int:
@@ -105,8 +105,15 @@ def records(file: Any, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
         for rows in file.iter_batches(1024, columns=list(columns), use_threads=False):
             yield from rows.to_pylist()
-    except pa.ArrowException as error:
-        raise ValueError(f"damaged Parquet: {str(error).splitlines()[0]}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> Exception:
+    """What is wrong with the file; a storage's own error as it is. Arrow raises both, and numbers only the latter."""
+    if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+        return error
+    return ValueError(f"damaged Parquet: {str(error).splitlines()[0]}")
 
 
 def _within(rows: Any, span: tuple[datetime, datetime]) -> Any:

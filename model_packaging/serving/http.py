@@ -65,8 +65,8 @@ def on_disconnect(request: Request, error: Exception) -> Response:
 
 
 class AccessLog:
-    """Logs each request except health checks, answers 500 for a failing model, and asks
-    clients to close their connections while the server drains."""
+    """Logs and counts each request except health checks, refuses those over the limit, answers 500 for a
+    failing model, and asks clients to close their connections while the server drains."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app = app
@@ -88,13 +88,24 @@ class AccessLog:
 
         failure: str | None = None
         try:
+            if self.service.full and scope["method"] == "POST":
+                # Before anything is read: an overloaded server must not spend on refusals what it has for answers.
+                raise RequestProblem(503, f"{self.service.busy} requests are in progress or waiting: try again")
             await self.app(scope, receive, watch)
+        except RequestProblem as problem:
+            scope.setdefault("state", {})["problem"] = problem.problems[0]
+            await JSONResponse(problem.body(), problem.status, {"Retry-After": "1"})(scope, receive, watch)
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
             if not answered:
                 body = RequestProblem(500, f"the model failed: {failure}").body()
                 await JSONResponse(body, 500)(scope, receive, watch)
         status = answered[0] if answered else 0
+        seconds = time.perf_counter() - began
+        if scope["method"] == "POST":
+            # An endpoint is a function of its contract's module.
+            module = getattr(scope.get("endpoint"), "__module__", "none")
+            self.service.metrics.request(module.rpartition(".")[2], status, seconds)
         if scope["method"] == "GET" and status in (200, 503):
             return  # health checks, several a second; what changes their answer is logged where it happens
         state = scope.get("state", {})
@@ -104,7 +115,7 @@ class AccessLog:
             method=scope["method"],
             path=scope["path"],
             status=status,
-            milliseconds=round((time.perf_counter() - began) * 1000, 2),
+            milliseconds=round(seconds * 1000, 2),
             **{name: state[name] for name in ("rows", "problem") if name in state},
             **({"failure": failure} if failure else {}),
         )

@@ -8,6 +8,8 @@ import sys
 import threading
 from datetime import UTC, datetime
 
+import orjson
+
 _lock = threading.Lock()
 
 
@@ -19,7 +21,11 @@ def log(event: str, level: str = "info", **fields: object) -> None:
         "event": event,
         **fields,
     }
-    line = json.dumps(record, default=str)
+    # Strings may hold halves of surrogate pairs, which a client sent and orjson does not write.
+    try:
+        line = orjson.dumps(record, default=str).decode()
+    except (TypeError, ValueError):
+        line = json.dumps(record, default=str)
     with _lock:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

@@ -17,6 +17,7 @@ import uvicorn
 
 from model_packaging.errors import ModelberthError
 from model_packaging.serving.app import application
+from model_packaging.serving.capture import CaptureSettings
 from model_packaging.serving.limits import Limits
 from model_packaging.serving.log import capture_library_logs, log
 from model_packaging.serving.service import Service, load
@@ -37,13 +38,14 @@ def run(
     allow_pickle: bool = False,
 ) -> int:
     """Serves until SIGTERM or SIGINT; the exit code: 0 after a drain, 1 where the model cannot be served.
-    ModelberthError where the port cannot be bound.
+    ModelberthError where the port cannot be bound, or a setting of capture is wrong.
 
     gRPC is served on `grpc_port`, if one is given. `allow_pickle` lets a pickle load, as MODELBERTH_ALLOW_PICKLE=1
     does."""
+    capture = CaptureSettings.from_environment(os.environ)
     listener = _bind(host, port)
     capture_library_logs()
-    service = Service(limits)
+    service = Service(limits, capture)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(service, address, listener, grpc_port, allow_pickle))

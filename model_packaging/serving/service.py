@@ -14,9 +14,11 @@ from model_packaging.errors import InputError
 from model_packaging.formats.predictor import Columns, Predictions, count
 from model_packaging.serving import media
 from model_packaging.serving.batching import Batcher
+from model_packaging.serving.capture import Capture, CaptureSettings
 from model_packaging.serving.columnar import ColumnReader
 from model_packaging.serving.limits import Limits
 from model_packaging.serving.log import log
+from model_packaging.serving.metrics import Metrics
 from model_packaging.serving.problems import RequestProblem
 from model_packaging.serving.rows import Checker
 
@@ -52,8 +54,12 @@ class Service:
     """Holds one loaded package. A contract decodes a request into columns (`read` for rows, `check` for arrays) and
     calls `answer`, or `predict_columns`, which join small requests into one prediction."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, capture: CaptureSettings | None = None) -> None:
+        """With `capture`, a share of the requests and their answers is written."""
         self.limits = limits
+        self.metrics = Metrics(lambda: self.busy)
+        self._capture_settings = capture
+        self._capture: Capture | None = None
         self.digest: str | None = None
         self.draining = False
         self._package: Package | None = None
@@ -64,12 +70,17 @@ class Service:
         self._pending = 0
 
     def start(self, package: Package, model: Predicts) -> None:
-        """Makes the service ready; call only with a model that reproduces its package's examples."""
+        """Makes the service ready; call only with a model that reproduces its package's examples.
+        ModelberthError where capture does not suit the package."""
         signature = package.signature
         classes = list(signature["outputs"].get("classes") or [])
+        checker = Checker(signature)
+        if self._capture_settings is not None:
+            self._capture = Capture(self._capture_settings, checker.columns, self.metrics)
+        self.metrics.serves(package.name, package.digest, package.format)
         self.digest = package.digest
         self._package = package
-        self._model = _Loaded(model, ColumnReader(signature["inputs"]), Checker(signature), classes)
+        self._model = _Loaded(model, ColumnReader(signature["inputs"]), checker, classes)
 
     @property
     def ready(self) -> bool:
@@ -122,9 +133,14 @@ class Service:
         return loaded.checker.arrays(columns) if found is None else found
 
     async def answer(
-        self, size: int, decode: Callable[[], Columns], encode: Callable[[Predictions], bytes]
+        self,
+        size: int,
+        decode: Callable[[], Columns],
+        encode: Callable[[Predictions], bytes],
+        identifier: str | None = None,
     ) -> tuple[bytes, int]:
-        """The encoded predictions, and the number of rows, of a request of `size` bytes.
+        """The encoded predictions, and the number of rows, of a request of `size` bytes. Labels that come later
+        refer to the captured request by the `identifier`.
 
         Nothing that takes long happens on the event loop: a large request is decoded and encoded by a worker.
         `encode` must raise InputError, as `Predictions.check` does, where the model gave no finite number.
@@ -135,12 +151,17 @@ class Service:
 
             def work() -> tuple[bytes, int]:
                 columns = decode()
-                return _encoded(encode, self.predict_now(columns)), count(columns)
+                predictions = self.predict_now(columns)
+                content = _encoded(encode, predictions)
+                self._captured(columns, predictions, identifier)
+                return content, len(predictions)
 
             return await self.run(work)
         columns = decode()
         predictions = await self.predict_columns(columns)
-        return _encoded(encode, predictions), len(predictions)
+        content = _encoded(encode, predictions)
+        self._captured(columns, predictions, identifier)
+        return content, len(predictions)
 
     async def predict_columns(self, columns: Columns) -> Predictions:
         """The predictions of a small request, which may be joined with others. RequestProblem as for `answer`."""
@@ -166,15 +187,16 @@ class Service:
             raise
         if len(predictions) != count(columns):
             raise RuntimeError(f"the model gave {len(predictions)} predictions for {count(columns)} rows")
+        self.metrics.predicted(len(predictions))
         return predictions
 
     def predict(self, raw: media.RawRows) -> list[Any]:
         """Prediction objects, one per row. Blocks: call it within `run`."""
-        predictions = self.predict_now(self._loaded().checker.typed(raw))
-        try:
-            return predictions.objects()
-        except InputError as error:
-            raise RequestProblem(400, error.problems) from None
+        columns = self._loaded().checker.typed(raw)
+        predictions = self.predict_now(columns)
+        found = _encoded(Predictions.objects, predictions)
+        self._captured(columns, predictions, None)
+        return found
 
     async def run(self, function: Callable[[], T]) -> T:
         """The function's result from a worker thread. RequestProblem: 503 where the queue is full,
@@ -190,13 +212,19 @@ class Service:
             raise self._too_slow() from None
 
     def close(self) -> None:
-        """Takes no more work and forgets what waits; running predictions go on."""
+        """Takes no more work and forgets what waits; running predictions go on. What was captured is written."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._capture is not None:
+            self._capture.close()
 
     @property
     def full(self) -> bool:
         """Whether one more request would be refused."""
         return self.busy >= self.limits.parallel + self.limits.queue
+
+    def _captured(self, columns: Columns, predictions: Predictions, identifier: str | None) -> None:
+        if self._capture is not None:
+            self._capture.add(columns, predictions, identifier)
 
     def _admit(self) -> None:
         if self.full:
@@ -253,7 +281,7 @@ def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts
     return package, model
 
 
-def _encoded(encode: Callable[[Predictions], bytes], predictions: Predictions) -> bytes:
+def _encoded(encode: Callable[[Predictions], T], predictions: Predictions) -> T:
     try:
         return encode(predictions)
     except InputError as error:

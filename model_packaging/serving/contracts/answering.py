@@ -32,6 +32,7 @@ async def predict(
         len(body),
         lambda: decode(body),
         lambda predictions: media.encode(predictions.objects(), wanted, service.classes),
+        request.headers.get("x-request-id"),
     )
     request.state.rows = rows  # for the access log
     return Response(content, media_type=wanted)

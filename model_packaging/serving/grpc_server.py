@@ -7,18 +7,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
 from model_packaging.errors import ModelberthError
-from model_packaging.serving import media, open_inference, tensors
+from model_packaging.formats.predictor import Columns, Predictions
+from model_packaging.serving import open_inference, tensors
 from model_packaging.serving.grpc_messages import METHODS, SERVICE, message
 from model_packaging.serving.log import log
 from model_packaging.serving.problems import RequestProblem, quoted
 from model_packaging.serving.service import Service
 from model_packaging.serving.tensors import Tensor
+
+if TYPE_CHECKING:
+    from model_packaging.package import Package
 
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -110,7 +114,7 @@ class GrpcServer:
         return grpc.unary_unary_rpc_method_handler(
             handle,
             request_deserializer=message(f"{name}Request").FromString,
-            response_serializer=message(f"{name}Response").SerializeToString,
+            response_serializer=_serialized,
         )
 
     async def _server_live(self, request: Any) -> Any:
@@ -138,20 +142,14 @@ class GrpcServer:
         service = self._service
         package = open_inference.served(service, request.model_name, request.model_version)
 
-        def work() -> tuple[list[Tensor], int]:
-            raw = open_inference.rows(_inputs(request), package.signature)
-            raw = media.bounded(raw, service.limits.max_rows)
-            wanted = [_output(output) for output in request.outputs]
-            return open_inference.outputs(service.predict(raw), package, wanted), len(raw.rows)
+        def decode() -> Columns:
+            return service.check(open_inference.columns(_inputs(request), package.signature))
 
-        made, rows = await service.run(work)
-        response = message("ModelInferResponse")(model_name=package.name, model_version=package.digest, id=request.id)
-        for tensor in made:
-            output = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            if request.raw_input_contents:
-                response.raw_output_contents.append(tensors.to_bytes(tensor))
-            else:
-                _fill(output.contents, tensor)
+        def encode(predictions: Predictions) -> bytes:
+            wanted = [_output(output) for output in request.outputs]
+            return _response(request, package, open_inference.outputs(predictions, package, wanted))
+
+        content, rows = await service.answer(request.ByteSize(), decode, encode)
         log(
             "request",
             method="gRPC",
@@ -160,7 +158,22 @@ class GrpcServer:
             milliseconds=round((time.perf_counter() - began) * 1000, 2),
             rows=rows,
         )
-        return response
+        return content
+
+
+def _serialized(response: Any) -> bytes:
+    return response if isinstance(response, bytes) else response.SerializeToString()
+
+
+def _response(request: Any, package: Package, made: list[Tensor]) -> bytes:
+    response = message("ModelInferResponse")(model_name=package.name, model_version=package.digest, id=request.id)
+    for tensor in made:
+        output = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if request.raw_input_contents:
+            response.raw_output_contents.append(tensors.to_bytes(tensor))
+        else:
+            _fill(output.contents, tensor)
+    return response.SerializeToString()
 
 
 def _inputs(request: Any) -> list[Tensor]:

@@ -114,11 +114,16 @@ def encode(predictions: Sequence[Any], media_type: str, classes: Sequence[Any]) 
 
 def bounded(raw: RawRows, max_rows: int) -> RawRows:
     """The same rows. RequestProblem: 400 where there is none, 413 where there are more than `max_rows`."""
-    if not raw.rows:
-        raise RequestProblem(400, "the body holds no rows: send at least one")
-    if len(raw.rows) > max_rows:
-        raise _too_many(max_rows)
+    bound(len(raw.rows), max_rows)
     return raw
+
+
+def bound(rows: int, max_rows: int) -> None:
+    """RequestProblem: 400 where there are no rows, 413 where there are more than `max_rows`."""
+    if not rows:
+        raise RequestProblem(400, "the body holds no rows: send at least one")
+    if rows > max_rows:
+        raise _too_many(max_rows)
 
 
 def document(body: bytes) -> Any:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from model_packaging.formats.predictor import class_key
+from model_packaging.formats.predictor import Columns, Numbers, Predictions, class_key
 from model_packaging.serving import tensors
-from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
 from model_packaging.serving.tensors import Tensor
 
@@ -102,59 +101,53 @@ def refuse_parameters(parameters: Mapping[str, Any], where: str) -> None:
         raise RequestProblem(400, f'{where}: parameter "{refused[0]}" is of an extension that this server has not')
 
 
-def rows(given: Sequence[Tensor], signature: Mapping[str, Any]) -> RawRows:
-    """The rows that the input tensors hold. RequestProblem (400) with all that is wrong about them."""
+def columns(given: Sequence[Tensor], signature: Mapping[str, Any]) -> Columns:
+    """The columns that the input tensors hold, for `Service.check`. RequestProblem (400) with all that is wrong
+    about the tensors."""
     fields = cast("list[dict[str, Any]]", signature["inputs"])
     names = [str(field["name"]) for field in fields]
     if len(given) == 1 and given[0].name not in names and len(given[0].shape) == 2:
-        columns = _split(given[0], fields)
-    else:
-        columns = _by_name(given, fields)
-    return RawRows(list(map(list, zip(*map(_values, columns), strict=True))))
+        return _split(given[0], fields)
+    return _by_name(given, fields)
 
 
-def outputs(predictions: Sequence[Any], package: Package, wanted: Sequence[str]) -> list[Tensor]:
-    """The wanted output tensors, all where none is named. RequestProblem (400) for an unknown one."""
+def outputs(predictions: Predictions, package: Package, wanted: Sequence[str]) -> list[Tensor]:
+    """The wanted output tensors, all where none is named. RequestProblem (400) for an unknown one; InputError where
+    the model gave no finite number."""
+    predictions.check()
     count = len(predictions)
-    described = package.signature["outputs"]
     made: dict[str, Tensor] = {}
-    if described["task"] == "regression":
-        made["prediction"] = Tensor("prediction", "FP64", (count,), np.array(predictions, dtype=np.float64))
+    if predictions.classifies:
+        classes = cast("list[Any]", package.signature["outputs"].get("classes") or [])
+        made["label"] = _labels(predictions.outputs, classes)
+        if predictions.probabilities is not None:
+            shape = (count, len(predictions.keys))
+            made["probabilities"] = Tensor("probabilities", "FP64", shape, predictions.probabilities.ravel())
     else:
-        classes = cast("list[Any]", described.get("classes") or [])
-        made["label"] = _labels([prediction["label"] for prediction in predictions], classes)
-        if "probabilities" in predictions[0]:
-            keys = [class_key(label) for label in classes]
-            chances = [[prediction["probabilities"][key] for key in keys] for prediction in predictions]
-            values = np.array(chances, dtype=np.float64).ravel()
-            made["probabilities"] = Tensor("probabilities", "FP64", (count, len(keys)), values)
+        made["prediction"] = Tensor("prediction", "FP64", (count,), np.array(predictions.outputs, dtype=np.float64))
     unknown = [name for name in wanted if name not in made]
     if unknown:
-        raise RequestProblem(
-            400, [f"there is no output {quoted(name)}: choose {' or '.join(made)}" for name in unknown]
-        )
+        known = " or ".join(made)
+        raise RequestProblem(400, [f"there is no output {quoted(name)}: choose {known}" for name in unknown])
     return [made[name] for name in wanted or made]
 
 
-def _split(tensor: Tensor, fields: Sequence[Mapping[str, Any]]) -> list[Tensor]:
-    if tensor.shape[1] != len(fields):
-        names = ", ".join(str(field["name"]) for field in fields)
+def _split(tensor: Tensor, fields: Sequence[Mapping[str, Any]]) -> Columns:
+    names = [str(field["name"]) for field in fields]
+    if tensor.shape[1] != len(names):
         raise RequestProblem(
             400,
             f'input "{tensor.name}" has shape {list(tensor.shape)}: one tensor of all columns has shape '
-            f"[rows, {len(fields)}] ({names})",
+            f"[rows, {len(names)}] ({', '.join(names)})",
         )
     problems = [problem for field in fields if (problem := _unsuitable(tensor, field))]
     if problems:
         raise RequestProblem(400, problems)
     matrix = tensor.values.reshape(tensor.shape)
-    return [
-        Tensor(str(field["name"]), tensor.datatype, tensor.shape[:1], matrix[:, position])
-        for position, field in enumerate(fields)
-    ]
+    return Numbers(names, matrix) if tensor.datatype in _NUMBERS else dict(zip(names, matrix.T, strict=True))
 
 
-def _by_name(given: Sequence[Tensor], fields: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+def _by_name(given: Sequence[Tensor], fields: Sequence[Mapping[str, Any]]) -> Columns:
     named: dict[str, Tensor] = {}
     problems: list[str] = []
     known = {str(field["name"]): field for field in fields}
@@ -180,7 +173,7 @@ def _by_name(given: Sequence[Tensor], fields: Sequence[Mapping[str, Any]]) -> li
         ]
     if problems:
         raise RequestProblem(400, problems)
-    return [named[name] for name in known]
+    return {name: named[name].values for name in known}
 
 
 def _unsuitable(tensor: Tensor, field: Mapping[str, Any]) -> str | None:
@@ -189,13 +182,6 @@ def _unsuitable(tensor: Tensor, field: Mapping[str, Any]) -> str | None:
     what = f'input "{tensor.name}" has datatype {tensor.datatype}'
     column = "it" if tensor.name == field["name"] else f'column "{field["name"]}"'
     return f"{what}: {column} holds {_PLURAL[field['type']]}, send {_input_datatype(field)}"
-
-
-def _values(tensor: Tensor) -> list[Any]:
-    values = cast("list[Any]", tensor.values.tolist())
-    if tensor.values.dtype.kind == "f" and np.isnan(tensor.values).any():
-        return [None if value != value else value for value in values]
-    return values
 
 
 def _input_datatype(field: Mapping[str, Any]) -> str:

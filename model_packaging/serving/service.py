@@ -129,6 +129,7 @@ class Service:
         """Columns that came as arrays (of one dimension, each, or `Numbers`), in the types that the model expects.
         RequestProblem names what does not fit the signature."""
         loaded = self._loaded()
+        media.bound(count(columns), self.limits.max_rows)
         found = loaded.reader.check(columns)
         return loaded.checker.arrays(columns) if found is None else found
 

@@ -100,7 +100,8 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes | m
         )
     if datatype == BOOL:
         return Tensor(name, datatype, shape, np.frombuffer(data, dtype=np.uint8) != 0)
-    return Tensor(name, datatype, shape, np.frombuffer(data, dtype=dtype))
+    # A copy, because libraries ask for memory that is aligned and theirs to write.
+    return Tensor(name, datatype, shape, np.frombuffer(data, dtype=dtype).copy())
 
 
 def from_texts(name: str, shape: tuple[int, ...], data: Sequence[bytes]) -> Tensor:

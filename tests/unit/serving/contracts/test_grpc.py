@@ -250,15 +250,15 @@ def test_a_call_in_progress_is_answered_after_sigterm(serve: Serve, churn: Packa
     slow = """
 import time
 from model_packaging.formats import predictor
-real = predictor.Predictor.predict
+real = predictor.Predictor.predict_columns
 calls = []
-def predict(self, rows):
-    calls.append(rows)
+def predict(self, columns):
+    calls.append(columns)
     if len(calls) > 1:
         print('{"event": "predicting"}', flush=True)
         time.sleep(2)
-    return real(self, rows)
-predictor.Predictor.predict = predict
+    return real(self, columns)
+predictor.Predictor.predict_columns = predict
 """
     server = serve(churn.path, "--port", "0", "--grpc-port", "0", program=slow).ready()
     with grpc.insecure_channel(server.grpc) as channel:

@@ -8,6 +8,7 @@ import pytest
 import tritonclient.http
 from tritonclient.utils import InferenceServerException
 
+from model_packaging.formats.predictor import Numbers
 from model_packaging.package import Package
 from model_packaging.serving import open_inference, tensors
 from model_packaging.serving.problems import RequestProblem
@@ -212,21 +213,35 @@ NUMERIC = {
 
 def test_one_tensor_may_hold_all_columns() -> None:
     matrix = tensors.from_values("input-0", "FP32", (2, 2), [[1.5, 2], [None, 4]])
-    assert open_inference.rows([matrix], NUMERIC).rows == [[1.5, 2.0], [None, 4.0]]
+    found = open_inference.columns([matrix], NUMERIC)
+    assert isinstance(found, Numbers)
+    np.testing.assert_equal(found.rows, [[1.5, 2.0], [np.nan, 4.0]])
 
 
 def test_one_tensor_of_all_columns_must_suit_them() -> None:
     wide = tensors.from_values("input-0", "FP32", (1, 3), [[1, 2, 3]])
     with pytest.raises(RequestProblem, match=r'"input-0" has shape \[1, 3\]: .* has shape \[rows, 2\] \(a, b\)'):
-        open_inference.rows([wide], NUMERIC)
+        open_inference.columns([wide], NUMERIC)
     texts = tensors.from_values("input-0", "BYTES", (1, 2), [["x", "y"]])
     with pytest.raises(RequestProblem, match='datatype BYTES: column "b" holds integers, send INT64'):
-        open_inference.rows([texts], NUMERIC)
+        open_inference.columns([texts], NUMERIC)
 
 
-def test_not_a_number_is_a_missing_value() -> None:
+def test_columns_are_found_by_name() -> None:
     sent = [
         tensors.from_bytes("b", "INT64", (1,), np.array([3]).tobytes()),
-        tensors.from_bytes("a", "FP64", (1,), np.array([np.nan]).tobytes()),
+        tensors.from_bytes("a", "FP64", (1, 1), np.array([np.nan]).tobytes()),
     ]
-    assert open_inference.rows(sent, NUMERIC).rows == [[None, 3]]
+    found = open_inference.columns(sent, NUMERIC)
+    assert list(found) == ["a", "b"]
+    np.testing.assert_equal({name: column.tolist() for name, column in found.items()}, {"a": [np.nan], "b": [3]})
+
+
+def test_a_key_twice_is_refused(server: Server) -> None:
+    answer = post(server, '{"inputs": [{"name": "a", "name": "b"}]}')
+    assert (answer.status_code, '"name" is given twice' in problem(answer)) == (400, True)
+
+
+def test_a_colon_in_a_text_is_a_text(server: Server, churn: Package) -> None:
+    answer = post(server, {"id": "a:b", **request(churn)})
+    assert (answer.status_code, answer.json()["id"]) == (200, "a:b")

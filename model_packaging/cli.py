@@ -16,6 +16,7 @@ from .errors import ModelberthError
 COMMANDS = {
     "pack": "model_packaging.commands:pack",
     "show": "model_packaging.commands:show",
+    "card": "model_packaging.card.command:card",
     "check": "model_packaging.commands:check",
     "publish": "model_packaging.commands:publish",
     "pull": "model_packaging.commands:pull",

@@ -39,6 +39,7 @@ def pack(
     data: Annotated[list[Path] | None, typer.Option(help="Training data: the data version.")] = None,
     validation: Annotated[Path | None, typer.Option(help="A JSON file with metrics.")] = None,
     description: Annotated[str, typer.Option(help="One sentence for the card.")] = "",
+    intended_use: Annotated[str, typer.Option(help="What the model is for, and what not, for the card.")] = "",
     trusted: Annotated[list[str] | None, typer.Option("--trust", help="A further type that skops may load.")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Convert to ONNX where that predicts the same.")] = False,
     allow_pickle: Annotated[
@@ -69,6 +70,7 @@ def pack(
         data=data_version(data, name=name) if data else None,
         validation=load_object(_bytes(validation), str(validation)) if validation else None,
         description=description,
+        intended_use=intended_use,
         trusted=trusted or [],
         prefer_onnx=onnx,
         allow_pickle=allow_pickle,

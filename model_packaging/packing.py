@@ -42,6 +42,7 @@ def pack(
     data: Any = None,
     validation: dict[str, Any] | None = None,
     description: str = "",
+    intended_use: str = "",
     examples: int = 5,
     task: str | None = None,
     classes: Sequence[Any] | None = None,
@@ -64,6 +65,7 @@ def pack(
     With `prefer_onnx` a scikit-learn estimator is converted to ONNX where that gives the same predictions.
     With `allow_pickle` a pickle may be read, and an estimator that skops cannot describe is pickled; whoever
     loads the package must allow that too. The card says in which form the model is kept.
+    `description` says what the model tells, `intended_use` what for and what not for; the card shows both.
     `created` (else the environment's SOURCE_DATE_EPOCH, else nothing) is recorded in the manifest.
     `output` is a folder, or a path ending in `.tar`; an earlier package there is replaced.
     """
@@ -107,6 +109,8 @@ def pack(
             "python": platform.python_version(),
             "model": _describe(source) | {"stored": stored.how},
         } | _created(created)
+        if intended_use:
+            header["intended_use"] = intended_use
         # The examples and the baseline come from the model as it will be loaded, not as it is here.
         provisional = _provisional(folder, header, signature, model_files)
         predictor = formats.load(provisional, trusted=trusted, allow_pickle=allow_pickle)
@@ -123,8 +127,7 @@ def pack(
         if card:
             from .card import render
 
-            shown = header | {"format": f"{stored.format} ({stored.how})"}
-            for file, text in render(shown, documents, lock).items():
+            for file, text in render(header, documents, lock).items():
                 (folder / file).write_text(text, encoding="utf-8")
         _write(folder, MANIFEST, header | {"files": _listing(folder, model_files)})
         package = verify(folder)

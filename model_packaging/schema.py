@@ -67,6 +67,7 @@ class Manifest(_Strict):
     ]
     created: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")] | None = None
     description: str = ""
+    intended_use: str = ""
     python: str = ""
     model: Model | None = None
 

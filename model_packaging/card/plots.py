@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from .summary import headline, ranked, value_of
+from .summary import headline, ranked, strongest, value_of
 
 BLUE, GREY, LIGHT = "#1f5fa8", "#5f6b7a", "#d7dee8"
 
@@ -27,6 +27,8 @@ _STYLE: dict[Any, Any] = {
     "grid.color": LIGHT,
     "grid.linewidth": 0.6,
     "svg.fonttype": "none",
+    # A column or a class may be named "$x_", which is no formula.
+    "text.parse_math": False,
     "xtick.color": GREY,
     "ytick.color": GREY,
 }
@@ -69,6 +71,11 @@ def _svg(title: str, draw: Callable[[Any, Any], None], data: Any) -> str:
     text = re.sub(r'^(<svg[^>]*?) (?:width="[^"]*") ?', r"\1 ", text, count=1)
     label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _short(name: str) -> str:
+    """A label that leaves room for the drawing."""
+    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def _intervals(validation: dict[str, Any]) -> Any:
@@ -138,8 +145,10 @@ def _draw_confusion(axes: Any, data: Any) -> None:
                 text = f"{matrix[row, column]:,}"
                 axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=shade)
     ticks = [index + 0.5 for index in range(size)]
-    axes.set_xticks(ticks, data["classes"], rotation=0 if size <= 8 else 90)
-    axes.set_yticks(ticks, data["classes"])
+    names = [_short(name) for name in data["classes"]]
+    turned = size > 8 or sum(map(len, names)) > 40
+    axes.set_xticks(ticks, names, rotation=90 if turned else 0)
+    axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="actual")
 
 
@@ -156,11 +165,11 @@ def _draw_residuals(axes: Any, data: Any) -> None:
 
 
 def _draw_importance(axes: Any, data: Any) -> None:
-    ranked = sorted(data["features"].items(), key=lambda item: (-item[1]["mean"], item[0]))[:15][::-1]
-    names = [name for name, _ in ranked]
-    means = [value["mean"] for _, value in ranked]
-    axes.barh(names, means, xerr=[value["std"] for _, value in ranked], color=BLUE, alpha=0.75, ecolor=GREY)
-    axes.set_xlabel(f"drop in {data['metric']} when shuffled")
+    shown = strongest({"importance": data})[:15][::-1]
+    means = [value["mean"] for _, value in shown]
+    axes.barh(range(len(shown)), means, xerr=[value["std"] for _, value in shown], color=BLUE, alpha=0.75, ecolor=GREY)
+    axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown])
+    axes.set_xlabel(f"drop in {data['metric']} when shuffled (bars: ± one standard deviation)")
     axes.grid(axis="y", visible=False)
 
 
@@ -177,7 +186,7 @@ def _segment_values(segments: Any, validation: dict[str, Any]) -> Any:
 def _draw_segments(axes: Any, data: Any) -> None:
     names = list(data["values"])[::-1]  # the weakest on top
     axes.plot([data["values"][name] for name in names], range(len(names)), "o", color=BLUE, markersize=5)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     if data["overall"] is not None:
         axes.axvline(data["overall"], color=GREY, linewidth=1, linestyle="--")

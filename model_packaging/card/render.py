@@ -7,29 +7,56 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
 from markupsafe import Markup
 
 from ..alarms import ALARM_TEXTS
+from ..formats import ALLOW_PICKLE, FORMATS
 from ..formats.predictor import class_key
 from ..metrics import higher_is_better
-from .summary import summary, weakest
+from .content import checks, lineage, steps, windows
+from .summary import strongest, summary, weakest
+
+STACK = """\
+config:
+  modelberth:models:
+    {name}:
+      package: ./packages/{name}  # or the address that modelberth publish prints
+      alarms:
+        error_rate: {{above: 1%}}
+        latency_p95: {{above: 200ms}}
+        drift.psi: {{above: 0.2}}
+        data.missing_ratio: {{above: 5%}}
+"""
+"""The part of a stack's file that serves and watches the package."""
 
 
-def render(header: dict[str, Any], documents: dict[str, Any], lock: str) -> dict[str, str]:
-    """`card.md` and `card.html` of a package, from its documents alone."""
+def render(
+    header: dict[str, Any], documents: dict[str, Any], lock: str, published: dict[str, Any] | None = None
+) -> dict[str, str]:
+    """`card.md` and `card.html` of a package, from its documents alone; `published` is what the record of its
+    publication says of its lineage."""
     from .plots import plots
 
     validation: dict[str, Any] = documents.get("validation.json") or {}
+    model: dict[str, Any] = header.get("model") or {"type": header["format"], "steps": [], "parameters": {}}
     classes: list[Any] = documents["signature.json"]["outputs"].get("classes") or []
     content: dict[str, Any] = {
         "header": header,
-        "model": header.get("model") or {"type": header["format"], "steps": [], "parameters": {}},
+        "model": model,
+        "steps": steps(model),
+        "runs_code": FORMATS[header["format"]].runs_code if header["format"] in FORMATS else False,
+        "allow_pickle": ALLOW_PICKLE,
         "signature": documents["signature.json"],
         "baseline": documents["baseline.json"],
         "data": documents.get("data.json") or {},
         "validation": validation,
         "environment": lock.split(),
+        "stack": STACK.format(name=header["name"]),
         "alarms": ALARM_TEXTS,
         "classes": [class_key(value) for value in classes],
         "summary": summary(validation),
         "weakest": weakest(validation),
+        "checks": checks(validation),
+        "windows": windows(validation),
+        "lineage": lineage(documents, published),
+        "importance": strongest(validation),
         "example": documents["examples.json"]["inputs"][0],
         "prediction": documents["examples.json"]["predictions"][0],
     }

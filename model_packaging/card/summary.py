@@ -40,8 +40,8 @@ def ranked(segments: dict[str, Any], metric: str) -> list[str]:
 
 def weakest(validation: dict[str, Any]) -> tuple[str, str, str] | None:
     """Column, segment and metric of the weakest segment of all."""
-    columns: dict[str, dict[str, Any]] = _part(validation, "segments")
-    metric = headline(_part(validation, "metrics"))
+    columns: dict[str, dict[str, Any]] = part(validation, "segments")
+    metric = headline(part(validation, "metrics"))
     if metric is None:
         return None
     firsts = {(column, ranked(segments, metric)[0]) for column, segments in columns.items() if ranked(segments, metric)}
@@ -60,15 +60,15 @@ def value_of(metrics: dict[str, Any], name: str) -> float | None:
 
 
 def _headline(validation: dict[str, Any]) -> Finding | None:
-    metrics: dict[str, Any] = _part(validation, "metrics")
+    metrics: dict[str, Any] = part(validation, "metrics")
     name = headline(metrics)
     value = None if name is None else value_of(metrics, name)
     if name is None or value is None:
         return None
     notes: list[str] = []
-    if interval := _part(metrics, name, "interval"):
+    if interval := part(metrics, name, "interval"):
         notes.append(f"95 % interval {interval[0]:.4g} to {interval[1]:.4g}")
-    if folds := _part(validation, "cross_validation", "metrics", name):
+    if folds := part(validation, "cross_validation", "metrics", name):
         difference = value - folds["mean"]
         better = (difference > 0) == bool(higher_is_better(name))
         verdict = "as" if abs(difference) <= folds["std"] else "better than" if better else "worse than"
@@ -77,8 +77,8 @@ def _headline(validation: dict[str, Any]) -> Finding | None:
 
 
 def _against_the_plainest(validation: dict[str, Any]) -> Finding | None:
-    confusion = _part(validation, "curves", "confusion")
-    accuracy = value_of(_part(validation, "metrics"), "accuracy")
+    confusion = part(validation, "curves", "confusion")
+    accuracy = value_of(part(validation, "metrics"), "accuracy")
     if not confusion or accuracy is None:
         return None
     rows: list[int] = [sum(row) for row in confusion["matrix"]]
@@ -99,18 +99,24 @@ def _weakest(validation: dict[str, Any]) -> Finding | None:
     return Finding("weakest segment", f"{column} {name}", f"{note}; on all {everywhere:.4g}" if everywhere else note)
 
 
+def strongest(validation: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
+    """The inputs by how much the metric drops when they are shuffled, the largest drop first."""
+    features: dict[str, dict[str, float]] = part(validation, "importance", "features")
+    return sorted(features.items(), key=lambda item: (-item[1]["mean"], item[0]))
+
+
 def _strongest(validation: dict[str, Any]) -> Finding | None:
-    importance = _part(validation, "importance")
-    features: dict[str, dict[str, float]] = _part(importance, "features")
-    names = sorted(features, key=lambda name: (-features[name]["mean"], name))
-    if not names:
+    importance = part(validation, "importance")
+    ranked_inputs = strongest(validation)
+    if not ranked_inputs:
         return None
+    features, names = dict(ranked_inputs), [name for name, _ in ranked_inputs]
     means = features[names[0]]
     note = f"shuffled, {importance['metric']} drops by {means['mean']:.2g} ± {means['std']:.2g}"
     return Finding("leans most on", names[0], f"{note}; then {', '.join(names[1:3])}" if names[1:] else note)
 
 
-def _part(document: dict[str, Any], *path: str) -> Any:
+def part(document: dict[str, Any], *path: str) -> Any:
     """What stands under the keys, an empty dictionary where nothing does."""
     found: Any = document
     for key in path:

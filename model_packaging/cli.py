@@ -28,6 +28,7 @@ COMMANDS = {
     "trace": "model_packaging.data.trace_command:trace",
     "serve": "model_packaging.serving.command:serve",
     "train": "model_packaging.jobs.command:train",
+    "retrain": "model_packaging.jobs.command:retrain",
     "job": "model_packaging.jobs.command:app",
     "image": "model_packaging.image.command:app",
 }

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .errors import StorageError
 from .package import Package, fetch_into, open_package, verify
 from .schema import MANIFEST, SIGNATURE
-from .storage import explained, filesystem, is_remote, split_address
+from .storage import explained, filesystem, is_remote, place, split_address
 
 PREFIX = "packages"
 
@@ -43,15 +43,19 @@ def publish(
     folder = location(destination, package.name, package.digest)
     fs, root = filesystem(folder, storage_options)
     manifest = (package.path / MANIFEST).read_bytes()
+    # What a killed process leaves behind must not lie within the package, where it would be a file too many.
+    scratch = Path(root).parent
     with explained(folder, "write"):
+        if "file" in fs.protocol:
+            scratch.mkdir(parents=True, exist_ok=True)
         if package.signed:
-            _copy(fs, package.path / SIGNATURE, f"{root}/{SIGNATURE}")
+            place(fs, f"{root}/{SIGNATURE}", package.path / SIGNATURE, scratch)
         if _manifest_there(fs, root) != manifest:
             for file, entry in sorted(package.files.items()):
                 if _size(fs, f"{root}/{file}") != entry["bytes"]:
-                    _copy(fs, package.path / file, f"{root}/{file}")
+                    place(fs, f"{root}/{file}", package.path / file, scratch)
             _check_sizes(fs, root, folder, package)
-            _write(fs, f"{root}/{MANIFEST}", manifest)
+            place(fs, f"{root}/{MANIFEST}", manifest, scratch)
         else:
             _check_sizes(fs, root, folder, package)
     return f"{folder}@{package.digest}"
@@ -103,22 +107,6 @@ def _size(fs: Any, path: str) -> int | None:
         return fs.info(path)["size"]
     except FileNotFoundError:
         return None
-
-
-def _copy(fs: Any, source: Path, path: str) -> None:
-    _make_parent(fs, path)
-    fs.put_file(str(source), path)
-
-
-def _write(fs: Any, path: str, content: bytes) -> None:
-    _make_parent(fs, path)
-    fs.pipe_file(path, content)
-
-
-def _make_parent(fs: Any, path: str) -> None:
-    """Folders are real on a disk; in an object store, making one would try to create the bucket."""
-    if "file" in fs.protocol or "memory" in fs.protocol:
-        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
 
 def _check_sizes(fs: Any, root: str, folder: str, package: Package) -> None:

@@ -4,12 +4,19 @@ An address is a local path or a URL that fsspec knows (`s3://…`, `gs://…`, `
 in `@sha256:<64 hexadecimal digits>`, the digest that must be found there.
 """
 
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .errors import ModelberthError, StorageError
+
+OBJECT_STORES = frozenset({"abfs", "adl", "az", "gcs", "gs", "http", "https", "oss", "s3", "s3a"})
+"""Protocols of fsspec that know no folders: making one would try to create the bucket."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
@@ -43,6 +50,49 @@ def filesystem(location: str, options: dict[str, Any] | None = None) -> tuple[An
         return url_to_fs(location, **settings)
 
 
+def write_file(location: str, content: bytes) -> None:
+    """Write one file behind a URL, or here, as `place` does. StorageError where that fails."""
+    fs, path = filesystem(location if is_remote(location) else Path(location).absolute().as_uri())
+    with explained(location, "write"):
+        place(fs, path, content)
+
+
+def place(fs: Any, path: str, content: bytes | Path, scratch: Path | None = None) -> None:
+    """Write one file whole, from bytes or from a file, and make the folders above it.
+
+    Whoever reads, and whenever this process is killed: the file is what it was before, or all of the new one. An
+    object store promises that by itself; on a disk the file is renamed into place, out of `scratch`, a folder on the
+    same disk (by default the file's own), where a killed process leaves a hidden file behind.
+    """
+    if "file" in fs.protocol:
+        replace_file(Path(path), content, scratch)
+        return
+    if not OBJECT_STORES.intersection([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+        fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    if isinstance(content, Path):
+        fs.put_file(str(content), path)
+    else:
+        fs.pipe_file(path, content)
+
+
+def replace_file(path: Path, content: bytes | Path, scratch: Path | None = None) -> None:
+    """What `place` does on a disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=scratch or path.parent, prefix=".modelberth-")
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            if isinstance(content, Path):
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, sink)
+            else:
+                sink.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp makes it private, and another user may be the one who reads
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
 @contextmanager
 def explained(location: str, action: str) -> Generator[None]:
     """Turn whatever a storage library raises into one sentence with the address."""
@@ -56,7 +106,8 @@ def explained(location: str, action: str) -> Generator[None]:
     except PermissionError as error:
         raise StorageError(f"cannot {action} {location}: access denied ({_first_line(error)})") from error
     except ImportError as error:
-        hint = 'install "modelberth[aws]"' if location.startswith("s3://") else "install the library it names"
+        extra = {"s3": "aws", "gs": "gcp", "gcs": "gcp"}.get(location.partition("://")[0])
+        hint = f'install "modelberth[{extra}]"' if extra else "install the library it names"
         raise StorageError(f"cannot {action} {location}: {_first_line(error)}; {hint}") from error
     except Exception as error:
         raise StorageError(f"cannot {action} {location}: {_first_line(error)}") from error

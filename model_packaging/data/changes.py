@@ -16,8 +16,8 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
     `distribution` holds, for each column that both describe, the population stability index (PSI) of the new
     version against the old one with its level, and the shares of missing values. A number's PSI is over the old
-    version's bins, into which the new one's histogram is interpolated: exact where the bins agree, as for a
-    column of few values.
+    version's bins, into which the new one's histogram and quantiles are interpolated: exact where the bins agree, as
+    for a column of few values.
     """
     before, after = old["columns"], new["columns"]
     shared = [name for name in before if name in after]
@@ -62,10 +62,22 @@ def _column(old: dict[str, Any] | None, new: dict[str, Any] | None) -> dict[str,
 
 def _numbers(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[float], list[float]]:
     counts = np.array(old["counts"], dtype=float)
-    below = np.concatenate([[0.0], np.cumsum(new["counts"])]) / sum(new["counts"])
     # Up to each inner edge of the old bins; the outer ones also take what lies outside.
-    reached = np.interp(old["edges"][1:-1], new["edges"], below)
+    reached = np.interp(old["edges"][1:-1], *_distribution(new))
     return (counts / counts.sum()).tolist(), np.diff([0.0, *reached, 1.0]).tolist()
+
+
+def _distribution(summary: dict[str, Any]) -> tuple[Any, Any]:
+    """Values, and the share of rows up to each of them: from the bins, and from the quantiles too where the bins are
+    deciles, because between the ends and the first and the last decile much may lie near the decile."""
+    values = list(summary["edges"])
+    shares = (np.concatenate([[0.0], np.cumsum(summary["counts"])]) / sum(summary["counts"])).tolist()
+    quantiles: dict[str, float] = summary.get("quantiles", {})
+    if quantiles.get("0.5") in values[1:-1]:
+        values += quantiles.values()
+        shares += [float(share) for share in quantiles]
+    order = np.argsort(values, kind="stable")
+    return np.array(values)[order], np.maximum.accumulate(np.array(shares)[order])
 
 
 def _categories(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[float], list[float]]:

@@ -35,7 +35,8 @@ class Origin:
     """Empty where the package names no data version."""
 
     lineage: dict[str, Any]
-    """`parent` (the champion's digest), `data`, `execution`; empty where no job published it."""
+    """`parent` (the champion's digest), `data`, `execution`, and what else the record of its publication tells
+    (docs/retraining.md); empty where no job published it."""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,12 @@ def _lines(origin: Origin) -> list[str]:
         lines.append(f"  origin     {data['origin']}")
     if data.get("parent"):
         lines.append(f"  data from  {data['parent']}")
+    given = origin.lineage.get("given_data")
+    if given and given != data.get("digest"):
+        lines.append(f"  trained on {given}")
+    if code := origin.lineage.get("code"):
+        version = origin.lineage.get("code_version")
+        lines.append(f"  code       {code}" + (f", {version}" if version else ""))
     if origin.lineage.get("execution"):
         lines.append(f"  made by    {origin.lineage['execution']}")
     if origin.lineage.get("parent"):

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, cast
 
 from model_packaging.errors import ModelberthError
+from model_packaging.storage import replace_file
 
 
 def write_json(path: Path, value: Any) -> None:
     """Replaces the file in one step. ValueError for a number that JSON cannot hold."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp makes it private, and the next step may run as another user
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    replace_file(path, json_text(value).encode())
+
+
+def json_text(value: Any) -> str:
+    """JSON as programs and people read it. ValueError for a number that JSON cannot hold."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def read_object(path: Path, what: str) -> dict[str, Any]:

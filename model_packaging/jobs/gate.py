@@ -10,34 +10,36 @@ import os
 from typing import Any
 
 from model_packaging.errors import ModelberthError
-from model_packaging.gate import GateReport, parse_rules
+from model_packaging.gate import GateRules, parse_rules
 from model_packaging.gate import evaluate as evaluate_rules
 from model_packaging.jobs.candidate import open_candidate, open_champion
 from model_packaging.jobs.files import read_object, write_json
 from model_packaging.jobs.layout import Layout
+from model_packaging.jobs.validate import failures
+from model_packaging.jobs.verdict import describe, markdown
+from model_packaging.package import Package
+from model_packaging.storage import replace_file
 
 
 def gate(layout: Layout) -> None:
-    """Writes processing/verdict/verdict.json; ModelberthError lists every failed rule."""
+    """Writes processing/verdict/verdict.json and verdict.md; ModelberthError lists every failed rule."""
     rules = parse_rules(_rules_document(), "MODELBERTH_GATE")
     candidate = open_candidate(layout)
     champion = open_champion(layout)
-    validated = _validation_problem(read_object(layout.report, "the validation report"), candidate.digest)
-    report = evaluate_rules(candidate, rules, champion)
-    refused = [*([validated] if validated else []), *(_sentence(report, index) for index in _failed(report))]
-    write_json(
-        layout.verdict,
-        {
-            **report.to_dict(),
-            "schema_version": 1,
-            "passed": not refused,
-            "champion": champion.digest if champion else None,
-            "problems": refused,
-        },
-    )
-    if refused:
-        raise ModelberthError(f"{candidate.name} {candidate.digest[:19]} is refused", *refused)
-    print(f"passed {candidate.name} {candidate.digest}: {len(report.results)} rules", flush=True)
+    verdict = judge(candidate, champion, read_object(layout.report, "the validation report"), rules)
+    write_json(layout.verdict, verdict)
+    replace_file(layout.verdict_for_people, markdown(verdict).encode())
+    if verdict["problems"]:
+        raise ModelberthError(f"{candidate.name} {candidate.digest[:19]} is refused", *verdict["problems"])
+    print(f"passed {candidate.name} {candidate.digest}: {len(verdict['results'])} rules", flush=True)
+
+
+def judge(candidate: Package, champion: Package | None, report: dict[str, Any], rules: GateRules) -> dict[str, Any]:
+    """The verdict on a candidate with its validation report: passed only without any problem."""
+    validated = _validation_problem(report, candidate.digest)
+    judged = evaluate_rules(candidate, rules, champion)
+    problems = [*([validated] if validated else []), *(f"{one.rule}: {one.message}" for one in judged.failures)]
+    return describe(candidate, champion, report, rules, judged, problems)
 
 
 def _rules_document() -> Any:
@@ -54,14 +56,5 @@ def _validation_problem(report: dict[str, Any], digest: str) -> str | None:
     if report.get("digest") != digest:
         return f"validation: the report is about {report.get('digest')}, the candidate is {digest}"
     if report.get("passed") is not True:
-        return "validation: the candidate did not pass its checks"
+        return "; ".join(["validation: the candidate did not pass its checks", *failures(report)])
     return None
-
-
-def _failed(report: GateReport) -> list[int]:
-    return [index for index, result in enumerate(report.results) if not result.passed]
-
-
-def _sentence(report: GateReport, index: int) -> str:
-    result = report.results[index]
-    return f"{result.rule}: {result.message}"

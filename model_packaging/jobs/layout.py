@@ -37,6 +37,17 @@ class Layout:
         return self.base / "model"
 
     @property
+    def checkpoints(self) -> Path:
+        """What a training script keeps for the case that it is interrupted; SageMaker copies it to S3 and back where
+        the job has a CheckpointConfig."""
+        return self.base / "checkpoints"
+
+    @property
+    def data_version(self) -> Path:
+        """Which data the job got, where the platform tells it."""
+        return self.base / "input" / "config" / "data.json"
+
+    @property
     def failure(self) -> Path:
         """Why training failed; SageMaker shows the first 1,024 characters as FailureReason."""
         return self.base / "output" / "failure"
@@ -63,3 +74,7 @@ class Layout:
     @property
     def verdict(self) -> Path:
         return self.base / "processing" / "verdict" / "verdict.json"
+
+    @property
+    def verdict_for_people(self) -> Path:
+        return self.verdict.with_suffix(".md")

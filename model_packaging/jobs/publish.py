@@ -6,45 +6,64 @@ a job killed at any moment leaves either nothing that counts or the whole. Done 
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from model_packaging.errors import ModelberthError
 from model_packaging.jobs.candidate import open_candidate
-from model_packaging.jobs.files import read_object
+from model_packaging.jobs.files import json_text, read_object
 from model_packaging.jobs.layout import Layout
+from model_packaging.jobs.verdict import markdown
 from model_packaging.package import Package
 from model_packaging.publish import publish as publish_package
-from model_packaging.storage import explained, filesystem
+from model_packaging.storage import explained, filesystem, is_remote, place
 
 
 def publish(layout: Layout) -> None:
     """Publishes to MODELBERTH_BUCKET as MODELBERTH_MODEL."""
-    bucket, model = required("MODELBERTH_BUCKET").rstrip("/"), required("MODELBERTH_MODEL")
+    bucket, model = required("MODELBERTH_BUCKET"), required("MODELBERTH_MODEL")
     verdict = read_object(layout.verdict, "the gate's verdict")
-    candidate = open_candidate(layout)
+    execution = os.environ.get("MODELBERTH_EXECUTION") or None
+    address = publish_candidate(open_candidate(layout), verdict, bucket, model, {"execution": execution})
+    print(f"published candidate {address}", flush=True)
+
+
+def publish_candidate(
+    candidate: Package, verdict: dict[str, Any], bucket: str, model: str, lineage: dict[str, Any]
+) -> str:
+    """Publishes a candidate that passed, then the verdict for people, then the record by which it is found; returns
+    the package's address. `lineage` adds to the parent and the data. ModelberthError where the verdict is about
+    another package, or does not let this one pass; StorageError where the bucket cannot be written."""
     _check(verdict, candidate, model)
     address = publish_package(candidate, bucket)
-    record = f"{bucket}/candidates/{model}/{candidate.digest.removeprefix('sha256:')}.json"
-    _write_record(
-        record,
-        {
-            "schema_version": 1,
-            "model": model,
-            "digest": candidate.digest,
-            "address": address,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "verdict": verdict,
-            "lineage": {
-                "parent": verdict.get("champion"),
-                "data": candidate.data.get("digest"),
-                "execution": os.environ.get("MODELBERTH_EXECUTION") or None,
-            },
-        },
+    record = f"{candidates(bucket, model)}/{candidate.digest.removeprefix('sha256:')}"
+    published = verdict | {
+        "address": address,
+        "lineage": {"parent": verdict.get("champion"), "data": candidate.data.get("digest"), **lineage},
+    }
+    _write_once(f"{record}.md", markdown(published))
+    _write_once(
+        f"{record}.json",
+        json_text(
+            {
+                "schema_version": 1,
+                "model": model,
+                "digest": candidate.digest,
+                "address": address,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "verdict": verdict,
+                "lineage": published["lineage"],
+            }
+        ),
     )
-    print(f"published candidate {address}", flush=True)
+    return address
+
+
+def candidates(bucket: str, model: str) -> str:
+    """The folder of a model's candidates: `<hex>.json` is a published one."""
+    return f"{bucket.rstrip('/')}/candidates/{model}"
 
 
 def required(variable: str) -> str:
@@ -67,10 +86,9 @@ def _check(verdict: dict[str, Any], candidate: Package, model: str) -> None:
         raise ModelberthError(*problems)
 
 
-def _write_record(address: str, record: dict[str, Any]) -> None:
-    fs, path = filesystem(address)
+def _write_once(address: str, text: str) -> None:
+    """The first publication's time and execution stay on record."""
+    fs, path = filesystem(address if is_remote(address) else Path(address).absolute().as_uri())
     with explained(address, "write"):
-        if "file" in fs.protocol:
-            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-        if not fs.exists(path):  # the first publication's time and execution stay on record
-            fs.pipe_file(path, (json.dumps(record, indent=2, sort_keys=True) + "\n").encode())
+        if not fs.exists(path):
+            place(fs, path, text.encode())

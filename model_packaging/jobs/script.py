@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,17 @@ class Ended:
     tail: str
 
 
-def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_seconds: float) -> Ended:
-    """Runs to the end, or to the time-out, when the script gets SIGTERM, ten seconds, and SIGKILL.
-    Its standard output and error go to this process's standard output as they come."""
+def run(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    timeout_seconds: float,
+    inherited: Sequence[int] = (),
+    started: Callable[[int], None] = lambda group: None,
+) -> Ended:
+    """Runs to the end, or to the time-out, when the script gets SIGTERM, ten seconds, and SIGKILL, and so does all that
+    it started. Its standard output and error go to this process's standard output as they come. It gets the
+    descriptors in `inherited`; `started` is told the number of its process group."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -36,9 +44,11 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], ti
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=inherited,
         start_new_session=True,  # a group of its own, so that worker processes end with it
     )
     try:
+        started(process.pid)
         tail, timed_out = _stream(process, time.monotonic() + timeout_seconds)
         if timed_out:
             _signal(process, signal.SIGTERM)

@@ -1,18 +1,22 @@
 """`modelberth train`: the user's training script within SageMaker's training contract.
 
 The script gets `--data <folder> --output <folder>`, with `--name <model>` and `--parameters <JSON>` where the job
-gives them, and must leave a package in the output folder (`model_packaging.pack` writes one). The environment is
-that of the SageMaker training toolkit (SM_CHANNEL_…, SM_HP_…), except that SM_MODEL_DIR is the output folder too:
-only a verified package reaches the folder that SageMaker uploads.
+gives them, and must leave a package in the output folder (`model_packaging.pack` writes one). In place of a script a
+function can be named, `module:function`; it gets the same as keyword arguments (`entry`). The environment is that of
+the SageMaker training toolkit (SM_CHANNEL_…, SM_HP_…), except that SM_MODEL_DIR is the output folder too: only a
+verified package reaches the folder that SageMaker uploads. MODELBERTH_CHECKPOINTS is a folder that outlives an
+interrupted run, and MODELBERTH_DATA_VERSION, where it is known, the file with the version of the data.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +28,7 @@ from model_packaging.jobs.layout import Layout
 from model_packaging.package import open_package
 
 _KNOWN = ("entrypoint", "name", "parameters", "timeout_seconds")
-_DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0  # the default of SageMaker's MaxRuntimeInSeconds
+DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0  # the default of SageMaker's MaxRuntimeInSeconds
 
 
 @dataclass(frozen=True)
@@ -37,24 +41,28 @@ class Settings:
     timeout_seconds: float
 
 
-def train(layout: Layout) -> None:
-    """Runs the script, verifies its package and puts it into the model folder."""
+def train(layout: Layout, inherited: Sequence[int] = (), started: Callable[[int], None] = lambda group: None) -> None:
+    """Runs the script, verifies its package and puts it into the model folder. What the script inherits and who is
+    told of its start is up to the caller, as in `script.run`."""
     settings = read_settings(layout.hyperparameters)
     code = layout.channels / "code"
-    entrypoint = _entrypoint(code, settings.entrypoint)
+    entrypoint = _command(code, settings.entrypoint)
     data = layout.channels / "training"
     if not data.is_dir():
         raise ModelberthError(f'the channel "training" is missing: {data} does not exist')
     with tempfile.TemporaryDirectory(prefix="package-") as folder:
         output = Path(folder) / "package"  # pack() replaces the folder, so it is not the temporary one
         output.mkdir()
-        command = [sys.executable, "-u", str(entrypoint), "--data", str(data), "--output", str(output)]
+        command = [sys.executable, "-u", *entrypoint, "--data", str(data), "--output", str(output)]
         if settings.name is not None:
             command += ["--name", settings.name]
         if settings.parameters:
             command += ["--parameters", json.dumps(settings.parameters)]
+        layout.checkpoints.mkdir(parents=True, exist_ok=True)
         print(f"running {settings.entrypoint}", flush=True)
-        ended = script.run(command, code, environment(layout, settings, output), settings.timeout_seconds)
+        ended = script.run(
+            command, code, environment(layout, settings, output), settings.timeout_seconds, inherited, started
+        )
         _check(ended, settings)
         if not (output / "manifest.json").is_file():
             found = ", ".join(sorted(path.name for path in output.iterdir())[:10]) or "nothing"
@@ -82,11 +90,13 @@ def read_settings(path: Path) -> Settings:
     values = {key: _plain(value) for key, value in given.items()}
     entrypoint = values.get("entrypoint")
     if not isinstance(entrypoint, str) or not entrypoint:
-        problems.append('hyperparameter "entrypoint" is missing: name the training script, such as train.py')
+        problems.append(
+            'hyperparameter "entrypoint" is missing: name the training script, such as train.py, or a module:function'
+        )
     parameters = values.get("parameters", {})
     if not isinstance(parameters, dict):
         problems.append(f'hyperparameter "parameters" is {given["parameters"]!r}: it must be a JSON object')
-    timeout = values.get("timeout_seconds", _DEFAULT_TIMEOUT_SECONDS)
+    timeout = values.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         problems.append(f'hyperparameter "timeout_seconds" is {given["timeout_seconds"]!r}: it must be above 0')
     name = values.get("name")
@@ -107,6 +117,8 @@ def environment(layout: Layout, settings: Settings, output: Path) -> dict[str, s
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([code, path]) if path else code,
+        "MODELBERTH_CHECKPOINTS": str(layout.checkpoints),
+        **({"MODELBERTH_DATA_VERSION": str(layout.data_version)} if layout.data_version.is_file() else {}),
         "SM_MODEL_DIR": str(output),
         "SM_INPUT_DIR": str(layout.base / "input"),
         "SM_INPUT_CONFIG_DIR": str(layout.base / "input" / "config"),
@@ -123,9 +135,16 @@ def environment(layout: Layout, settings: Settings, output: Path) -> dict[str, s
     }
 
 
-def _entrypoint(code: Path, name: str) -> Path:
+def _command(code: Path, name: str) -> list[str]:
+    """What Python runs: a function of a module that is installed or in the code channel, or a script of the channel."""
     if not code.is_dir():
         raise ModelberthError(f'the channel "code" is missing: {code} does not exist')
+    if re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        return ["-m", "model_packaging.jobs.entry", name]
+    return [str(_script(code, name))]
+
+
+def _script(code: Path, name: str) -> Path:
     path = (code / name).resolve()
     if not path.is_relative_to(code.resolve()):
         raise ModelberthError(f'entrypoint "{name}" is outside the code channel')
@@ -140,7 +159,8 @@ def _entrypoint(code: Path, name: str) -> Path:
 def _check(ended: script.Ended, settings: Settings) -> None:
     if ended.timed_out:
         raise ModelberthError(
-            f"{settings.entrypoint} did not end within timeout_seconds = {settings.timeout_seconds:g}"
+            f"{settings.entrypoint} did not end within timeout_seconds = {settings.timeout_seconds:g} and was ended, "
+            "with all that it started"
         )
     if ended.code:
         how = f"was killed by signal {-ended.code}" if ended.code < 0 else f"exited with code {ended.code}"

@@ -23,10 +23,17 @@ _LOAD_SECONDS = 300
 
 def validate(layout: Layout) -> None:
     """Checks the candidate and writes the report. ModelberthError names what failed."""
-    candidate = open_candidate(layout)
-    champion = open_champion(layout)
+    report = check_candidate(open_candidate(layout), open_champion(layout))
+    write_json(layout.report, report)
+    if failed := failures(report):
+        raise ModelberthError(*failed)
+    print(f"validated {report['package']} {report['digest']}: {len(report['checks'])} checks passed", flush=True)
+
+
+def check_candidate(candidate: Package, champion: Package | None) -> dict[str, Any]:
+    """The report, about a package whose every byte was verified when it was opened."""
     checks = [_check("integrity", []), *_fresh_process(candidate)]
-    report = {
+    return {
         "schema_version": 1,
         "package": candidate.name,
         "digest": candidate.digest,
@@ -36,11 +43,11 @@ def validate(layout: Layout) -> None:
         "metrics": _metrics(candidate),
         "comparison": compare(_metrics(candidate), _metrics(champion) if champion else {}),
     }
-    write_json(layout.report, report)
-    failed = [f"{check['check']}: {check['message']}" for check in checks if not check["passed"]]
-    if failed:
-        raise ModelberthError(*failed)
-    print(f"validated {report['package']} {report['digest']}: {len(checks)} checks passed", flush=True)
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """What failed, a sentence each."""
+    return [f"{check['check']}: {check['message']}" for check in report.get("checks", []) if not check["passed"]]
 
 
 def compare(candidate: dict[str, float], champion: dict[str, float]) -> dict[str, Any]:

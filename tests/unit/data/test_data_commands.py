@@ -75,6 +75,20 @@ def test_croissant_says_what_the_specification_asks_for(csv: Path) -> None:
         assert field["source"]["extract"]["column"] == field["name"]
 
 
+@pytest.mark.parametrize("name", ["sales.csv", "sales.parquet"])
+def test_croissants_own_library_loads_a_record(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    import mlcroissant
+
+    path = tmp_path / name
+    table = sales(20)
+    table.to_parquet(path) if name.endswith(".parquet") else table.to_csv(path, index=False)
+    (tmp_path / "croissant.json").write_text(run("data", "show", str(path), "--croissant"))
+    dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")  # raises where the document has errors
+    assert "not standard" not in caplog.text
+    record = next(iter(dataset.records("rows")))
+    assert (record["rows/price"], record["rows/plan"]) == (table["price"][0], table["plan"][0].encode())
+
+
 # trace
 
 

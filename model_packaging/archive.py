@@ -21,6 +21,15 @@ BLOCK_BYTES = 1 << 20
 _USTAR_BYTES = 8 * 1024**3
 """A file of this size or above does not fit into a header of the plain format."""
 
+_MAX_EXTENDED_BYTES = 64 * 1024
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold."""
 
@@ -73,16 +82,29 @@ def extract(archive: Path, folder: Path) -> None:
     anything; the caller then verifies every byte against the manifest.
     """
     try:
-        with tarfile.open(archive, "r:*") as source:
+        with tarfile.open(archive, "r:*", tarinfo=_Header) as source:
             _extract(source, folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise PackageError(f"{archive}: not a readable tar: {error}", file=str(archive)) from error
 
 
+class _Header(tarfile.TarInfo):
+    """Refuses long extended headers, which tarfile would read into memory whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > _MAX_EXTENDED_BYTES:
+            raise tarfile.ReadError(f"an extended header of {found.size:,} bytes, the limit is {_MAX_EXTENDED_BYTES:,}")
+        return found
+
+
 def _extract(source: tarfile.TarFile, folder: Path) -> None:
     seen: set[str] = set()
     total = 0
-    for entry in source:
+    for number, entry in enumerate(source):
+        if number > 2 * MAX_FILES:
+            raise PackageError(f"{entry.name!r}: comes after {number:,} others, too many", file=entry.name)
         name = entry.name.removeprefix("./")
         if entry.isdir() and (name in ("", ".") or check_path(name.rstrip("/")) is None):
             continue

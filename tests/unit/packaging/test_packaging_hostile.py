@@ -1,9 +1,14 @@
 """Packages that must be refused: by the name of the first bad file, with the reason, and nothing run."""
 
+import contextlib
+import gzip
 import hashlib
 import io
 import json
 import os
+import re
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -11,8 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from model_packaging import PackageError, StorageError, formats, open_package
+from model_packaging.package import Package, read_manifest
+
+KEYS = ["schema_version", "name", "format", "files", "created", "model", "signature.json", "sha256", "bytes"]
 
 
 def rewrite(folder: Path, **files: bytes | None) -> None:
@@ -165,6 +175,16 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, linkname: str = "") -> tuple
         ([entry("x", tarfile.CHRTYPE)], "'x': is a link or a device"),
         ([entry("../up", tarfile.DIRTYPE)], "leads out"),
         ([entry("card.md"), entry("card.md")], "'card.md': appears twice"),
+        ([entry("x", tarfile.BLKTYPE)], "'x': is a link or a device"),
+        ([entry("x", tarfile.FIFOTYPE)], "'x': is a link or a device"),
+        ([entry("model", tarfile.SYMTYPE, "."), entry("model/x")], "'model': is a link"),
+        ([entry("C:\\escape")], "may hold only letters"),
+        ([entry("C:escape")], "may hold only letters"),
+        ([entry("model\\..\\escape")], "may hold only letters"),
+        ([entry("caf\u00e9"), entry("cafe\u0301")], "may hold only letters"),
+        ([entry("a\nescape")], "may hold only letters"),
+        ([entry("x" * 600)], "is longer than 512 characters"),
+        ([entry("card.md"), entry("./card.md")], "appears twice"),
     ],
 )
 def test_a_hostile_archive_writes_nothing_outside(
@@ -173,6 +193,105 @@ def test_a_hostile_archive_writes_nothing_outside(
     with pytest.raises(PackageError, match=reason):
         open_package(archive(tmp_path, *entries))
     assert not list(tmp_path.rglob("*escape*"))
+
+
+def long_header(path: Path) -> None:
+    """Names itself by an extended header of a gigabyte, which is a megabyte when compressed."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
+    with gzip.open(path, "wb", compresslevel=1) as target:
+        target.write(header.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(16):
+            target.write(bytes(1 << 24))
+
+
+def large_claim(path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.size = 1 << 40
+    path.write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+
+
+def many_folders(path: Path) -> None:
+    with tarfile.open(path, "w:gz", compresslevel=1) as target:
+        for number in range(20_100):
+            found = tarfile.TarInfo(f"d{number}")
+            found.type = tarfile.DIRTYPE
+            target.addfile(found)
+
+
+BOMBS = {
+    long_header: "an extended header of 1,073,741,824 bytes",
+    large_claim: "goes over the limit",
+    many_folders: "comes after 20,001 others",
+}
+
+LIMITED = """
+import resource, sys
+from model_packaging.package import open_package
+from model_packaging.errors import PackageError
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    open_package(sys.argv[1])
+except PackageError as error:
+    print(error)
+print("grown", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.__name__)
+def test_a_bomb_is_refused_within_bounds(tmp_path: Path, bomb: Callable[[Path], None]) -> None:
+    bomb(tmp_path / "bomb.tar.gz")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path / "bomb.tar.gz")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert BOMBS[bomb] in done.stdout
+    assert int(done.stdout.split()[-1]) < 64, "megabytes"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_one_changed_byte_or_a_cut_is_refused(folder: Path, original: Package, data: st.DataObject) -> None:
+    file = data.draw(st.sampled_from(["manifest.json", *original.files]))
+    content = (original.path / file).read_bytes()
+    place = data.draw(st.integers(0, len(content) - 1))
+    spoiled = content[:place]
+    if data.draw(st.booleans()):
+        spoiled += bytes([content[place] ^ data.draw(st.integers(1, 255))]) + content[place + 1 :]
+    (folder / file).write_bytes(spoiled)
+    try:
+        with pytest.raises(PackageError):
+            open_package(folder, expected_digest=original.digest)
+        if file == "manifest.json":  # without a digest, another manifest may be a good one: of another package
+            with contextlib.suppress(PackageError):
+                assert open_package(folder).digest != original.digest
+        else:
+            with pytest.raises(PackageError, match=re.escape(file)):
+                open_package(folder)
+    finally:
+        (folder / file).write_bytes(content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(document=JSON | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8))
+def test_whatever_stands_in_the_manifests_place_is_no_other_error(document: Any) -> None:
+    with contextlib.suppress(PackageError):
+        read_manifest(json.dumps(document).encode())
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=400))
+def test_whatever_bytes_stand_there_are_no_other_error(content: bytes) -> None:
+    with pytest.raises(PackageError):
+        read_manifest(content)
 
 
 def test_what_is_no_archive_is_said_so(tmp_path: Path) -> None:

@@ -85,31 +85,31 @@ class GrpcServer:
         await asyncio.gather(*self._stopping)
 
     def _handler(self, name: str) -> Any:
-        answer: Callable[[Any], Awaitable[Any]] = getattr(self, f"_{_snake(name)}")
+        answer: Callable[[Any, dict[str, Any]], Awaitable[Any]] = getattr(self, f"_{_snake(name)}")
 
         async def handle(request: Any, context: Any) -> Any:
             began = time.perf_counter()
+            fields: dict[str, Any] = {}
+            response: Any = None
+            status, code, level = 200, grpc.StatusCode.OK, "info"
             try:
-                return await answer(request)
+                response = await answer(request, fields)
             except RequestProblem as problem:
-                code, level, text = _CODES[problem.status], "warning", str(problem.body()["error"])
+                status, code, level = problem.status, _CODES[problem.status], "warning"
+                fields["problem"] = str(problem.body()["error"])
             except Exception as error:  # whatever the model raises, the server keeps serving
-                code, level, text = (
-                    grpc.StatusCode.INTERNAL,
-                    "error",
-                    f"the model failed: {type(error).__name__}: {error}",
-                )
-            milliseconds = round((time.perf_counter() - began) * 1000, 2)
-            log(
-                "request",
-                level,
-                method="gRPC",
-                path=f"/{SERVICE}/{name}",
-                status=code.name,
-                milliseconds=milliseconds,
-                problem=text,
-            )
-            await context.abort(code, text)
+                status, code, level = 500, grpc.StatusCode.INTERNAL, "error"
+                fields["problem"] = f"the model failed: {type(error).__name__}: {error}"
+            seconds = time.perf_counter() - began
+            if name == "ModelInfer":
+                self._service.metrics.request("grpc", status, seconds)
+            if name == "ModelInfer" or response is None:
+                milliseconds = round(seconds * 1000, 2)
+                path = f"/{SERVICE}/{name}"
+                log("request", level, method="gRPC", path=path, status=code.name, milliseconds=milliseconds, **fields)
+            if response is None:
+                await context.abort(code, fields["problem"])
+            return response
 
         return grpc.unary_unary_rpc_method_handler(
             handle,
@@ -117,28 +117,27 @@ class GrpcServer:
             response_serializer=_serialized,
         )
 
-    async def _server_live(self, request: Any) -> Any:
+    async def _server_live(self, request: Any, fields: dict[str, Any]) -> Any:
         return message("ServerLiveResponse")(live=True)
 
-    async def _server_ready(self, request: Any) -> Any:
+    async def _server_ready(self, request: Any, fields: dict[str, Any]) -> Any:
         return message("ServerReadyResponse")(ready=self._service.ready)
 
-    async def _model_ready(self, request: Any) -> Any:
+    async def _model_ready(self, request: Any, fields: dict[str, Any]) -> Any:
         if self._service.digest is not None:
             open_inference.served(self._service, request.name, request.version)
         return message("ModelReadyResponse")(ready=self._service.ready)
 
-    async def _server_metadata(self, request: Any) -> Any:
+    async def _server_metadata(self, request: Any, fields: dict[str, Any]) -> Any:
         return message("ServerMetadataResponse")(
             name=open_inference.SERVER, version=open_inference.server_version(), extensions=[]
         )
 
-    async def _model_metadata(self, request: Any) -> Any:
+    async def _model_metadata(self, request: Any, fields: dict[str, Any]) -> Any:
         package = open_inference.served(self._service, request.name, request.version)
         return message("ModelMetadataResponse")(**open_inference.metadata(package))
 
-    async def _model_infer(self, request: Any) -> Any:
-        began = time.perf_counter()
+    async def _model_infer(self, request: Any, fields: dict[str, Any]) -> Any:
         service = self._service
         package = open_inference.served(service, request.model_name, request.model_version)
 
@@ -149,15 +148,7 @@ class GrpcServer:
             wanted = [_output(output) for output in request.outputs]
             return _response(request, package, open_inference.outputs(predictions, package, wanted))
 
-        content, rows = await service.answer(request.ByteSize(), decode, encode)
-        log(
-            "request",
-            method="gRPC",
-            path=f"/{SERVICE}/ModelInfer",
-            status=grpc.StatusCode.OK.name,
-            milliseconds=round((time.perf_counter() - began) * 1000, 2),
-            rows=rows,
-        )
+        content, fields["rows"] = await service.answer(request.ByteSize(), decode, encode, request.id or None)
         return content
 
 

@@ -64,7 +64,8 @@ def routes(service: Service) -> list[Route]:
         def decode() -> Columns:
             return service.check(open_inference.columns(exchange.inputs(), package.signature))
 
-        content, rows = await service.answer(len(body), decode, exchange.encode)
+        identifier = request.headers.get("x-request-id")
+        content, rows = await service.answer(len(body), decode, exchange.encode, identifier)
         request.state.rows = rows  # for the access log
         if exchange.json_bytes is None:
             return Response(content, media_type=media.JSON)

@@ -103,6 +103,17 @@ def test_contents_are_answered_in_contents(ask: Callable[[Any], Any], churn: Pac
     np.testing.assert_allclose(found, chances(churn.examples["predictions"]), atol=1e-6)
 
 
+def test_calls_are_logged_and_counted(server: Server, ask: Callable[[Any], Any], churn: Package) -> None:
+    ask(request(churn))
+    assert server.wait_for_request(method="gRPC", rows=5)["status"] == "OK"
+    with pytest.raises(grpc.RpcError):
+        ask(service_pb2.ModelInferRequest(model_name="churn"))
+    assert server.wait_for_request(method="gRPC", status="INVALID_ARGUMENT")["problem"].startswith('input "tenure" is')
+    counted = [line for line in server.get("/metrics").text.splitlines() if '"grpc"' in line]
+    assert any("200" in line for line in counted)
+    assert any("400" in line for line in counted)
+
+
 def test_one_output_alone(client: Client, churn: Package) -> None:
     wanted = [tritonclient.grpc.InferRequestedOutput("probabilities")]
     answer = client.infer("churn", tensors_of(churn), outputs=wanted)

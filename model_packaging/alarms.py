@@ -4,7 +4,13 @@ The one home of these texts: the card, the alarms' own descriptions on every pla
 here. A name means the same everywhere.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+Task = Literal["binary", "multiclass", "regression"]
+
+_ANY: tuple[Task, ...] = ("binary", "multiclass", "regression")
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,57 @@ class AlarmText:
     action: str
     """What to do then."""
 
+    tasks: tuple[Task, ...] = _ANY
+    """The models that it is measured of, by the shape of their predictions."""
+
+
+def task_of(outputs: Mapping[str, Any]) -> Task:
+    """The shape of predictions that a signature's `outputs` describe."""
+    if outputs["task"] == "regression":
+        return "regression"
+    return "binary" if len(cast("list[Any]", outputs.get("classes") or [])) == 2 else "multiclass"
+
+
+def _quality(watches: str, *tasks: Task, means: str = "The model is right less often than it was.") -> AlarmText:
+    action = "Look for drift, for a segment that fails and for wrong labels in the monitor's report; then retrain."
+    return AlarmText(watches, means, action, tasks)
+
+
+_FAR = "The model's numbers are further from what came true than they were."
+_UNSURE = "The model's probabilities no longer say how sure it may be."
+
+QUALITY: dict[str, AlarmText] = {
+    "accuracy": _quality("share of predictions that the labels confirm", "binary", "multiclass"),
+    "precision": _quality("share of predictions of the second class that the labels confirm", "binary"),
+    "recall": _quality("share of labels of the second class that were predicted", "binary"),
+    "f1": _quality("harmonic mean of precision and recall of the second class", "binary"),
+    "roc_auc": _quality("area under the ROC curve of the second class", "binary"),
+    "average_precision": _quality("area under the precision-recall curve of the second class", "binary"),
+    "precision_macro": _quality("precision, the mean over the classes", "multiclass"),
+    "recall_macro": _quality("recall, the mean over the classes", "multiclass"),
+    "f1_macro": _quality("harmonic mean of precision and recall, the mean over the classes", "multiclass"),
+    "roc_auc_ovr": _quality("area under the ROC curve of a class against the rest, the mean over them", "multiclass"),
+    "log_loss": _quality(
+        "mean of −ln of the probability that was given to what came true", "binary", "multiclass", means=_UNSURE
+    ),
+    "brier": _quality(
+        "mean square of the second class's probability less 1 or 0, as came true", "binary", means=_UNSURE
+    ),
+    "calibration_error": _quality(
+        "mean distance of stated probability from observed share", "binary", "multiclass", means=_UNSURE
+    ),
+    "mean_absolute_error": _quality(
+        "mean distance of predictions from labels, in the target's unit", "regression", means=_FAR
+    ),
+    "root_mean_squared_error": _quality(
+        "root of the mean squared distance of predictions from labels, in the target's unit", "regression", means=_FAR
+    ),
+    "mean_absolute_percentage_error": _quality(
+        "mean distance of predictions from labels, as a share of the label", "regression", means=_FAR
+    ),
+    "r2": _quality("share of the labels' variance that the predictions explain", "regression", means=_FAR),
+}
+"""How good the predictions are, by the labels that arrived: the metrics of validation, under the same names."""
 
 ALARM_TEXTS: dict[str, AlarmText] = {
     "latency_p95": AlarmText(
@@ -67,6 +124,11 @@ ALARM_TEXTS: dict[str, AlarmText] = {
         "The model says other things than it did.",
         "Read the drift report; compare with the inputs' drift before retraining.",
     ),
+    "drift.target_psi": AlarmText(
+        "population stability index of the labels, against the target on the hold-out",
+        "What is predicted has itself changed, whatever the model says.",
+        "Find out whether the world changed or the way labels are made; then retrain.",
+    ),
     "data.missing_ratio": AlarmText(
         "share of missing values in the input where it is highest",
         "Values stopped coming.",
@@ -82,5 +144,23 @@ ALARM_TEXTS: dict[str, AlarmText] = {
         "Texts come that the model does not know.",
         "Check the source; if the category is real, retrain with it.",
     ),
+    "labels.suspicious_ratio": AlarmText(
+        "estimated share of labels that are wrong, by confident learning",
+        "Labels contradict a model that is sure of itself: they are wrong, or the world is no longer the same.",
+        "Look at the suspicious labels in the monitor's report; send those that are wrong again, corrected.",
+        ("binary", "multiclass"),
+    ),
+    **QUALITY,
+    "monitor.runs": AlarmText(
+        "runs of the monitor that reached their end",
+        "Nobody looks: drift and the labels' metrics are as old as the last run.",
+        "Read the log of the monitor's last run, and what its schedule could not start.",
+    ),
 }
 """By the alarm's name, in the order in which people read them."""
+
+
+def alarm_texts(outputs: Mapping[str, Any]) -> dict[str, AlarmText]:
+    """Those that are measured of a model with these `outputs` in its signature."""
+    task = task_of(outputs)
+    return {name: text for name, text in ALARM_TEXTS.items() if task in text.tasks}

@@ -3,7 +3,8 @@
 A schedule is the five fields of crontab(5): minute, hour, day of month, month, day of week (0 or 7 is Sunday).
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
@@ -45,3 +46,10 @@ def next_run(expression: str, timezone: str, after: datetime | None = None) -> d
     """Return when `expression` next fires in `timezone`, strictly after `after` (now unless given)."""
     start = (after or datetime.now(UTC)).astimezone(ZoneInfo(timezone))
     return croniter(expression, start).get_next(datetime)
+
+
+def longest_gap(expression: str) -> timedelta:
+    """Return the longest time between two runs of `expression`, among the next thousand of them, in UTC."""
+    runs = croniter(expression, datetime.now(UTC))
+    moments = [runs.get_next(datetime) for _ in range(1000)]
+    return max(after - before for before, after in pairwise(moments))

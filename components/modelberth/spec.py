@@ -202,6 +202,8 @@ class MonitorSpec(PlatformSpec):
     schedule: Annotated[str, AfterValidator(check_schedule)] = "0 * * * *"
     window: Duration = timedelta(hours=24)
     """How far back each comparison looks."""
+    label_delay: Duration = timedelta(days=7)
+    """How long after its prediction a label may come. Labels are looked for where an alarm needs them."""
 
 
 def _parse_rules(value: Any) -> Any:
@@ -295,6 +297,11 @@ class AlarmsSpec(PlatformSpec):
     def watches_traffic(self) -> bool:
         """Whether an alarm needs the monitor job."""
         return any(ALARMS[name].source == "monitor" for name in self.rules)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether an alarm is about how good the predictions are, by the labels that arrive."""
+        return any(ALARMS[name].needs_labels for name in self.rules)
 
 
 class RetrainingSpec(PlatformSpec):

@@ -28,6 +28,7 @@ class AlarmKind:
         period: The span over which one value is computed.
         periods: How many values in a row must breach.
         silence_breaches: Whether no value at all counts as a breach.
+        needs_labels: Whether the monitor can only measure it once labels arrive.
     """
 
     text: AlarmText
@@ -37,6 +38,7 @@ class AlarmKind:
     period: timedelta = timedelta(minutes=1)
     periods: int = 2
     silence_breaches: bool = False
+    needs_labels: bool = False
 
     @property
     def description(self) -> str:
@@ -70,6 +72,27 @@ class AlarmKind:
 
 
 _HOUR = timedelta(hours=1)
+
+_OF_LABELS: tuple[tuple[str, Quantity, Literal["above", "below"]], ...] = (
+    ("labels.suspicious_ratio", "share", "above"),
+    ("accuracy", "share", "below"),
+    ("precision", "share", "below"),
+    ("recall", "share", "below"),
+    ("f1", "share", "below"),
+    ("roc_auc", "share", "below"),
+    ("average_precision", "share", "below"),
+    ("precision_macro", "share", "below"),
+    ("recall_macro", "share", "below"),
+    ("f1_macro", "share", "below"),
+    ("roc_auc_ovr", "share", "below"),
+    ("log_loss", "number", "above"),
+    ("brier", "number", "above"),
+    ("calibration_error", "share", "above"),
+    ("mean_absolute_error", "number", "above"),
+    ("root_mean_squared_error", "number", "above"),
+    ("mean_absolute_percentage_error", "number", "above"),
+    ("r2", "number", "below"),
+)
 
 ALARMS: dict[str, AlarmKind] = {
     "latency_p95": AlarmKind(
@@ -136,6 +159,15 @@ ALARMS: dict[str, AlarmKind] = {
         period=_HOUR,
         periods=1,
     ),
+    "drift.target_psi": AlarmKind(
+        ALARM_TEXTS["drift.target_psi"],
+        "number",
+        "above",
+        "monitor",
+        period=_HOUR,
+        periods=1,
+        needs_labels=True,
+    ),
     "data.missing_ratio": AlarmKind(
         ALARM_TEXTS["data.missing_ratio"],
         "share",
@@ -159,5 +191,26 @@ ALARMS: dict[str, AlarmKind] = {
         "monitor",
         period=_HOUR,
         periods=1,
+    ),
+    **{
+        name: AlarmKind(
+            ALARM_TEXTS[name],
+            quantity,
+            side,
+            "monitor",
+            period=_HOUR,
+            periods=1,
+            needs_labels=True,
+        )
+        for name, quantity, side in _OF_LABELS
+    },
+    "monitor.runs": AlarmKind(
+        ALARM_TEXTS["monitor.runs"],
+        "count",
+        "below",
+        "monitor",
+        period=_HOUR,
+        periods=2,
+        silence_breaches=True,
     ),
 }

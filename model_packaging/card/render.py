@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined
 from markupsafe import Markup
 
-from ..alarms import ALARM_TEXTS
+from ..alarms import alarm_texts
 from ..formats import ALLOW_PICKLE, FORMATS
 from ..formats.predictor import class_key
 from ..metrics import higher_is_better
@@ -49,7 +49,7 @@ def render(
         "validation": validation,
         "environment": lock.split(),
         "stack": STACK.format(name=header["name"]),
-        "alarms": ALARM_TEXTS,
+        "alarms": alarm_texts(documents["signature.json"]["outputs"]),
         "classes": [class_key(value) for value in classes],
         "summary": summary(validation),
         "weakest": weakest(validation),

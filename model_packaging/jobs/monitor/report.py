@@ -1,4 +1,4 @@
-"""The monitor's report: report.json for programs, and report.html for people, which stands alone."""
+"""The monitor's report: report.json for programs, report.html for people, which stands alone, and metrics.prom."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from model_packaging.jobs.monitor.capture import Examples, Window
 from model_packaging.jobs.monitor.charts import bars
 from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
-from model_packaging.jobs.monitor.measures import DESCRIPTIONS, Measure, significant
+from model_packaging.jobs.monitor.lines import over_time
+from model_packaging.jobs.monitor.measures import Measure, significant
+from model_packaging.jobs.monitor.names import DESCRIPTIONS, unit
+from model_packaging.jobs.monitor.prometheus import CONTENT_TYPE, open_metrics
+from model_packaging.jobs.monitor.quality import Quality
 from model_packaging.jobs.monitor.settings import Settings
 from model_packaging.jobs.monitor.summaries import Column
 from model_packaging.jobs.monitor.traffic import Traffic
@@ -23,6 +27,8 @@ from model_packaging.storage import explained, filesystem
 
 MOST_SHOWN = 200
 """Inputs in report.html, those that drifted most; report.json has all."""
+
+_HEADLINE_METRICS = ("accuracy", "mean_absolute_error")
 
 _HEADLINES = {"stable": "Stable", "moderate": "Moderate shift", "major": "Major shift"}
 
@@ -34,6 +40,7 @@ def report(
     traffic: Traffic,
     unreadable: Examples,
     found: Sequence[Measure],
+    judged: Quality | None = None,
 ) -> dict[str, Any]:
     """The content of report.json."""
     minimum = settings.minimum_rows
@@ -64,6 +71,7 @@ def report(
             "requests": asdict(traffic.unreadable_requests),
             "answers": asdict(traffic.unreadable_answers),
         },
+        "labels": judged.document if judged else None,
     }
     return document | {"verdict": verdict(document)}
 
@@ -76,6 +84,7 @@ def verdict(document: Mapping[str, Any]) -> dict[str, str]:
     unreadable = sum(one["count"] for one in document["unreadable"].values())
     notes = [f"{misfits:,} of {_counted(rows, 'row')} do not fit the signature"] if misfits else []
     notes += [f"{_counted(unreadable, 'captured record')} could not be read"] if unreadable else []
+    notes += _labelled(document["labels"]) if document.get("labels") else []
     if not rows and not document["requests"]:
         span = f"between {_shown(window['from'])} and {_shown(window['to'])} UTC"
         return _sentence("none", f"No traffic: nothing was captured {span}", notes)
@@ -99,6 +108,19 @@ def verdict(document: Mapping[str, Any]) -> dict[str, str]:
     return _sentence(found, f"{_HEADLINES[found]}: {text}", notes)
 
 
+def _labelled(labels: Mapping[str, Any]) -> list[str]:
+    """The headline metric by the newest labels, or why there is none."""
+    point = labels["point"]
+    if point is None:
+        return [str(labels["reason"])] if labels["reason"] else []
+    name = next((name for name in _HEADLINE_METRICS if name in point["metrics"]), None)
+    if name is None:
+        return [f"none of the metrics is defined on {_counted(point['rows'], 'new label')}"]
+    one = point["metrics"][name]
+    between = " ({:.3g} to {:.3g})".format(*one["interval"]) if one["interval"] else ""
+    return [f"{name.replace('_', ' ')} {one['value']:.3g}{between} on {_counted(point['rows'], 'new label')}"]
+
+
 def html(document: Mapping[str, Any]) -> str:
     """The page."""
     environment = Environment(
@@ -108,7 +130,14 @@ def html(document: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = {"percent": _percent, "number": _number, "shown": _shown, "bars": bars, "mover": mover}
+    filters = {
+        "percent": _percent,
+        "number": _number,
+        "shown": _shown,
+        "bars": bars,
+        "mover": mover,
+        "over_time": over_time,
+    }
     cast("Any", environment).filters.update(filters)  # jinja2 leaves their type open
     features = cast("dict[str, dict[str, Any]]", document["features"])
     ranked = sorted(features.items(), key=lambda item: (-(item[1]["psi"] or 0.0), item[0]))
@@ -117,25 +146,28 @@ def html(document: Mapping[str, Any]) -> str:
         ranked=ranked[:MOST_SHOWN],
         hidden=len(ranked[MOST_SHOWN:]),
         descriptions=DESCRIPTIONS,
+        unit=unit,
         moderate=MODERATE,
         major=MAJOR,
         smoothing=SMOOTHING,
     )
 
 
-def write(document: Mapping[str, Any], reports: str) -> str:
-    """Writes both files below `<reports>/<yyyy>/<mm>/<dd>/<HHMMSS>-<digest12>/`, by the window's end in UTC, and
+def write(document: Mapping[str, Any], found: Sequence[Measure], reports: str) -> str:
+    """Writes the files below `<reports>/<yyyy>/<mm>/<dd>/<HHMMSS>-<digest12>/`, by the window's end in UTC, and
     returns the page's address. StorageError where that fails."""
     end = datetime.fromisoformat(document["window"]["to"])
     digest = document["package"]["digest"].removeprefix("sha256:")[:12]
     folder = f"{reports.rstrip('/')}/{end:%Y/%m/%d/%H%M%S}-{digest}"
     fs, root = filesystem(folder)
+    metrics = open_metrics(document["endpoint"], end, found).decode()
     content = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     with explained(folder, "write"):
         if "file" in fs.protocol or "memory" in fs.protocol:  # object stores know no folders
             fs.makedirs(root, exist_ok=True)
         for name, text, kind in (
             ("report.json", content, "application/json"),
+            ("metrics.prom", metrics, CONTENT_TYPE),
             ("report.html", html(document), "text/html; charset=utf-8"),
         ):
             # With its type a browser shows the page that the console links to, in place of saving it.

@@ -6,8 +6,10 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from model_packaging.errors import ModelberthError
+from model_packaging.jobs.monitor.quality import LabelSettings
 from model_packaging.jobs.monitor.sinks import Send, sink
 
 _ADDRESSES = ("MODELBERTH_CAPTURE", "MODELBERTH_PACKAGE", "MODELBERTH_REPORTS", "MODELBERTH_ENDPOINT")
@@ -30,13 +32,18 @@ class Settings:
     """MODELBERTH_ENDPOINT: the endpoint's name, as the alarms know it."""
 
     send: Send
-    """MODELBERTH_METRICS: `cloudwatch:<namespace>` or `stdout:`."""
+    """MODELBERTH_METRICS: a sink, such as `cloudwatch:<namespace>` or `stdout:`."""
 
     window_hours: float
     """MODELBERTH_WINDOW_HOURS: how far back is looked, 24 hours by default."""
 
     minimum_rows: int
     """MODELBERTH_MINIMUM_ROWS: fewer rows, 100 by default, say nothing about drift."""
+
+    labels: LabelSettings | None
+    """MODELBERTH_LABELS: the folder of label files, or one of them; without it labels are not looked for.
+    MODELBERTH_LABEL_DELAY_HOURS: how long after its prediction a label may come, 168 hours (a week) by default.
+    MODELBERTH_OWN_METRICS: the user's metrics as `module:function`, with commas between."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -52,6 +59,13 @@ class Settings:
             problems += error.problems
         hours = _number(environment, "MODELBERTH_WINDOW_HOURS", "24", float, "a number of hours above 0", problems)
         rows = _number(environment, "MODELBERTH_MINIMUM_ROWS", "100", int, "a whole number above 0", problems)
+        delay = _number(
+            environment, "MODELBERTH_LABEL_DELAY_HOURS", "168", float, "a number of hours above 0", problems
+        )
+        labels = environment.get("MODELBERTH_LABELS", "").strip()
+        own = tuple(one.strip() for one in environment.get("MODELBERTH_OWN_METRICS", "").split(",") if one.strip())
+        if own and not labels:
+            problems.append("MODELBERTH_OWN_METRICS is set, but MODELBERTH_LABELS, which it judges by, is not")
         if problems or send is None:
             raise ModelberthError(*problems)
         return cls(
@@ -62,6 +76,7 @@ class Settings:
             send=send,
             window_hours=hours,
             minimum_rows=int(rows),
+            labels=LabelSettings(labels, timedelta(hours=delay), own) if labels else None,
         )
 
 

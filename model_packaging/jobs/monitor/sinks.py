@@ -12,6 +12,7 @@ from typing import Any
 
 from model_packaging.errors import ModelberthError, choices, did_you_mean
 from model_packaging.jobs.monitor.measures import Measure
+from model_packaging.jobs.monitor.names import cloudwatch_unit
 from model_packaging.storage import explained
 
 _MOST_DATA = 1000
@@ -22,7 +23,7 @@ Send = Callable[[str, datetime, Sequence[Measure]], None]
 
 
 def sink(text: str) -> Send:
-    """The sink that `cloudwatch:<namespace>` or `stdout:` names. ModelberthError if it names none."""
+    """The sink that a text such as `cloudwatch:<namespace>` or `stdout:` names. ModelberthError if it names none."""
     scheme, colon, target = text.partition(":")
     known = choices(f"{name}:{what}" for name, (what, _) in SINKS.items())
     if not colon or scheme not in SINKS:
@@ -62,7 +63,7 @@ def _datum(endpoint: str, one: Measure) -> dict[str, Any]:
         "MetricName": one.name,
         "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
         "Value": one.value,
-        "Unit": "Count" if one.name == "data.rows" else "None",
+        "Unit": cloudwatch_unit(one.name),
     }
 
 
@@ -72,8 +73,22 @@ def _ascii(name: str) -> str:
     return (text if text.strip() else f'"{text}"')[:_MOST_CHARACTERS]
 
 
+def _cloud_monitoring(project: str, endpoint: str, at: datetime, data: Sequence[Measure]) -> None:
+    from model_packaging.jobs.monitor.cloud_monitoring import write
+
+    write(project, endpoint, at, data)
+
+
+def _prometheus(gateway: str, endpoint: str, at: datetime, data: Sequence[Measure]) -> None:
+    from model_packaging.jobs.monitor.prometheus import push
+
+    push(gateway, endpoint, at, data)
+
+
 SINKS: dict[str, tuple[str, Callable[[str, str, datetime, Sequence[Measure]], None]]] = {
+    "cloudmonitoring": ("<project>", _cloud_monitoring),
     "cloudwatch": ("<namespace>", _cloudwatch),
+    "prometheus": ("<address of a Pushgateway>", _prometheus),
     "stdout": ("", _stdout),
 }
 """Scheme to what follows it, if anything, and the function."""

@@ -14,7 +14,9 @@ from model_packaging.package import Package
 from tests.unit.components.cloud import ACCOUNT, IMAGE, Deployed, Made, deploy
 
 THRESHOLDS = {"duration": "200ms", "share": "5%", "count": 3, "number": 0.2}
-RULES: dict[str, Any] = {name: {kind.side: THRESHOLDS[kind.quantity]} for name, kind in ALARMS.items()}
+BINARY = {name: kind for name, kind in ALARMS.items() if "binary" in kind.text.tasks}
+"""Those of a model of two classes, such as the tests' package."""
+RULES: dict[str, Any] = {name: {kind.side: THRESHOLDS[kind.quantity]} for name, kind in BINARY.items()}
 VARIANTS = {"primary": {"weight": 90}, "next": {"package": "x", "weight": 10}}
 
 
@@ -42,7 +44,7 @@ def every(original: Package, cached: dict[str, Deployed]) -> Deployed:
 
 def test_every_alarm_of_the_vocabulary_is_there(every: Deployed) -> None:
     made = {one.name.removeprefix("churn-") for one in every.of("cloudwatch/metricAlarm:MetricAlarm")}
-    assert made == set(ALARMS)
+    assert made == set(BINARY)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +74,14 @@ def test_what_the_endpoint_measures(
     assert made["evaluationPeriods"] == made["datapointsToAlarm"] == ALARMS[name].periods
 
 
-@pytest.mark.parametrize("name", sorted(name for name, kind in ALARMS.items() if kind.source == "monitor"))
+MEASURED = sorted(name for name, kind in BINARY.items() if kind.source == "monitor" and name != "monitor.runs")
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_what_the_monitor_measures(name: str, every: Deployed) -> None:
     made = alarm(every, name).inputs
-    assert (made["namespace"], made["metricName"], made["statistic"]) == ("modelberth", name, "Maximum")
+    worst = {"above": "Maximum", "below": "Minimum"}[BINARY[name].side]
+    assert (made["namespace"], made["metricName"], made["statistic"]) == ("modelberth", name, worst)
     assert made["dimensions"] == {"EndpointName": "churn-live"}
     assert made["threshold"] == pytest.approx({"share": 0.05, "number": 0.2}[ALARMS[name].quantity])
     assert (made["period"], made["treatMissingData"]) == (3600, "ignore")
@@ -210,6 +216,59 @@ def test_the_monitor_runs_by_schedule(original: Package) -> None:
         "MODELBERTH_ENDPOINT": "churn-live",
         "MODELBERTH_WINDOW_HOURS": "36",
     }
+
+
+def test_where_an_alarm_needs_labels_they_are_looked_for(original: Package) -> None:
+    deployed = alarms(original, accuracy={"below": 0.9}, monitor={"label_delay": "3d"})
+    (step,) = deployed.one("sagemaker/pipeline:Pipeline").json("pipelineDefinition")["Steps"]
+    found = {key: value for key, value in step["Arguments"]["Environment"].items() if "LABEL" in key}
+    assert found == {
+        "MODELBERTH_LABELS": "s3://shop-artifacts/labels/churn",
+        "MODELBERTH_LABEL_DELAY_HOURS": "72",
+    }
+    policies = [
+        one.json("policy") for one in deployed.of("iam/rolePolicy:RolePolicy") if "capture" in one.inputs["policy"]
+    ]
+    (read,) = [one["Resource"] for one in policies[0]["Statement"] if one["Sid"] == "ReadObjects"]
+    assert {one.partition(":::shop-artifacts/")[2] for one in read} >= {"labels/churn/*", "monitoring/churn/labels/*"}
+    made = alarm(deployed, "accuracy").inputs
+    assert (made["comparisonOperator"], made["threshold"]) == ("LessThanThreshold", 0.9)
+
+
+def test_an_alarm_that_is_not_measured_of_such_a_model_is_refused(original: Package) -> None:
+    with pytest.raises(SpecificationError) as caught:
+        alarms(original, f1_macro={"below": 0.9}, r2={"below": 0.5})
+    assert [problem.partition(", which")[0] for problem in caught.value.problems] == [
+        "churn.f1_macro: is not measured of a model of two classes",
+        "churn.r2: is not measured of a model of two classes",
+    ]
+    assert "accuracy, precision, recall, f1, " in caught.value.problems[0]
+
+
+def test_the_silence_of_the_monitor_is_a_breach(original: Package) -> None:
+    made = alarm(alarms(original, **{"monitor.runs": {"below": 1}}), "monitor.runs").inputs
+    assert (made["namespace"], made["metricName"], made["statistic"]) == ("modelberth", "monitor.runs", "Sum")
+    assert (made["treatMissingData"], made["comparisonOperator"], made["threshold"]) == (
+        "breaching", "LessThanThreshold", 1,
+    )  # fmt: skip
+    assert (made["period"], made["evaluationPeriods"], made["datapointsToAlarm"]) == (3600, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rule", "gap"),
+    [
+        ("0 3 * * *", {"below": 1}, "1d"),
+        ("0 3 * * *", {"below": 1, "period": "1d", "periods": 1}, "1d"),
+        ("0 9 * * 1-5", {"below": 1, "period": "1d", "periods": 3}, "3d"),
+    ],
+)
+def test_the_alarm_on_silence_must_span_the_schedule(
+    schedule: str, rule: dict[str, Any], gap: str, original: Package
+) -> None:
+    with pytest.raises(SpecificationError, match=rf"^churn\.monitor\.runs: looks back .* leaves up to {gap} between"):
+        alarms(original, **{"monitor.runs": rule}, monitor={"schedule": schedule})
+    longer = rule | {"period": "1d", "periods": 4}
+    assert alarm(alarms(original, **{"monitor.runs": longer}, monitor={"schedule": schedule}), "monitor.runs")
 
 
 def test_without_drift_or_data_alarms_there_is_no_monitor(original: Package) -> None:

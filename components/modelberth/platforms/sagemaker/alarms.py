@@ -71,9 +71,13 @@ _ERRORS, _ALL = "Invocation5XXErrors", "Invocations"
 
 def measure(name: str, kind: AlarmKind, processors: int | None) -> Measure:
     """Return where the number of an alarm comes from."""
+    if name == "monitor.runs":
+        return Measure(NAMESPACE, name, "Sum", per_variant=False, silence="breaching")
     if kind.source == "monitor":
-        # Between two runs of the monitor there are no numbers, and the last verdict stands.
-        return Measure(NAMESPACE, name, "Maximum", per_variant=False, silence="ignore")
+        # Of several runs within a period the worst counts. Between two runs there are no numbers, and the last verdict
+        # stands.
+        worst = "Maximum" if kind.side == "above" else "Minimum"
+        return Measure(NAMESPACE, name, worst, per_variant=False, silence="ignore")
     match name:
         case "latency_p95" | "latency_p99":
             return Measure(_INVOCATIONS, "ModelLatency", name.rpartition("_")[2], unit=1e6)
@@ -302,7 +306,9 @@ def _monitor(
         place,
         args.image,
         pulumi.Output.all(place, bucket).apply(
-            lambda both: watch(both[0].bucket(both[1]), args.endpoint_name, args.model, package)
+            lambda both: watch(
+                both[0].bucket(both[1]), args.endpoint_name, args.model, package, labels=args.needs_labels
+            )
         ),
     )
     definition = pulumi.Output.all(bucket=bucket, image=args.image, role=job[0].arn, key=args.encryption_key).apply(
@@ -315,6 +321,7 @@ def _monitor(
             pipelines.Machine(
                 machines.smallest(_MONITOR_COMPUTE, "processing"), 30, known["image"], known["role"], known["key"]
             ),
+            args.monitor.label_delay / timedelta(hours=1) if args.needs_labels else None,
         )
     )
     return recurring.provision(
@@ -329,10 +336,12 @@ def _monitor(
     )
 
 
-def watch(bucket_arn: str, endpoint: str, model: str, package: Package) -> list[Statement]:
-    """Let the monitor read captured traffic and the package, write its reports and emit its metrics."""
+def watch(bucket_arn: str, endpoint: str, model: str, package: Package, *, labels: bool = False) -> list[Statement]:
+    """Let the monitor read captured traffic and the package, write its reports and emit its metrics; where labels are
+    looked for, read them too, and what an earlier run kept of them."""
+    beside = [f"labels/{model}/", f"monitoring/{model}/labels/"] if labels else []
     return [
-        *policies.bucket_read(bucket_arn, [f"capture/{endpoint}/", package_prefix(package)]),
+        *policies.bucket_read(bucket_arn, [f"capture/{endpoint}/", package_prefix(package), *beside]),
         *policies.bucket_write(bucket_arn, [f"monitoring/{model}/"]),
         *policies.metrics_write(NAMESPACE, "/aws/sagemaker/ProcessingJobs"),
     ]

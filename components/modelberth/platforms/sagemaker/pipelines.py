@@ -149,7 +149,15 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
     )
 
 
-def monitor(bucket: str, model: str, package: str, endpoint: str, window_hours: float, machine: Machine) -> Definition:
+def monitor(
+    bucket: str,
+    model: str,
+    package: str,
+    endpoint: str,
+    window_hours: float,
+    machine: Machine,
+    label_hours: float | None = None,
+) -> Definition:
     """Return the pipeline whose only step compares captured traffic with the training data.
 
     Args:
@@ -159,6 +167,7 @@ def monitor(bucket: str, model: str, package: str, endpoint: str, window_hours: 
         endpoint: The endpoint's name.
         window_hours: How far back the comparison looks.
         machine: Where it runs.
+        label_hours: How long after its prediction a label may come; labels are not looked for without it.
     """
     environment = {
         "MODELBERTH_CAPTURE": f"s3://{bucket}/capture/{endpoint}",
@@ -168,6 +177,11 @@ def monitor(bucket: str, model: str, package: str, endpoint: str, window_hours: 
         "MODELBERTH_ENDPOINT": endpoint,
         "MODELBERTH_WINDOW_HOURS": f"{window_hours:g}",
     }
+    if label_hours is not None:
+        environment |= {
+            "MODELBERTH_LABELS": f"s3://{bucket}/labels/{model}",
+            "MODELBERTH_LABEL_DELAY_HOURS": f"{label_hours:g}",
+        }
     return _definition(_processing("Monitor", machine, ["job", "monitor"], [], [], environment))
 
 

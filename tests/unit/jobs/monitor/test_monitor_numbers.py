@@ -218,7 +218,7 @@ def test_too_few_rows_say_nothing_of_drift_but_of_quality(case: Case) -> None:
     names = {one["name"] for one in report["sent"]["metrics"]}
     assert names == {
         "data.rows", "data.missing_ratio", "data.out_of_range_ratio", "data.unseen_category_ratio",
-        "data.type_violation_ratio", "data.outlier_rise",
+        "data.type_violation_ratio", "data.outlier_rise", "monitor.runs",
     }  # fmt: skip
     assert report["metrics"]["data.missing_ratio"] == 1
     assert all(one["psi"] is None for one in report["features"].values())

@@ -87,6 +87,9 @@ class Exchange:
     time: datetime | None = None
     """When it was answered, if the record tells."""
 
+    row: int = 0
+    """Which row of its request the first one is, where a request's rows come one by one."""
+
 
 def read(address: str, window: Window, unreadable: Examples, repeats: Repeats | None = None) -> Iterator[Exchange]:
     """What was captured within the window, each request by itself; the arguments are those of `stream`."""
@@ -142,6 +145,7 @@ def exchanges(one: Exchange | Batch) -> Iterator[Exchange]:
             None if answer is None else Payload(json.dumps([answer]).encode(), "application/json"),
             None if event is None else str(event),
             _time(row.get(parquet.TIME)),
+            int(row.get(parquet.ROW) or 0),
         )
 
 

@@ -270,7 +270,7 @@ def predicted(
         values = columns.of(exchange, len(found))
         at = (exchange.time or end).astimezone(UTC).timestamp()
         rows += [one | value | {"at": at} for one, value in zip(found, values, strict=True)]
-        names += [f"{exchange.identifier}/{row}" for row in range(len(found))]
+        names += [f"{exchange.identifier}/{exchange.row + row}" for row in range(len(found))]
         if len(rows) >= _BLOCK_ROWS:
             yield _table(rows, names, keys, segments)
             rows, names = [], []

@@ -26,6 +26,7 @@ _SHARES = frozenset(
         "accuracy",
         "average_precision",
         "calibration_error",
+        "data.outlier_rise",
         "f1",
         "f1_macro",
         "precision",

@@ -231,7 +231,7 @@ def test_a_request_that_cannot_be_decoded_is_counted(case: Case, kind: str, cont
     assert report["rows"] == 0
     assert report["unreadable"]["requests"]["count"] == 1
     assert reason in report["unreadable"]["requests"]["examples"][0]
-    assert report["sent"]["metrics"] == [{"name": "data.rows", "value": 0.0}]
+    assert report["sent"]["metrics"] == [{"name": "data.rows", "value": 0.0}, {"name": "monitor.runs", "value": 1.0}]
     assert "1 captured record could not be read" in report["verdict"]["sentence"]
 
 
@@ -259,7 +259,7 @@ def test_no_traffic_yet_is_said_and_is_no_error(case: Case) -> None:
     assert report["verdict"]["level"] == "none"
     sentence = "No traffic: nothing was captured between 2026-03-03 10:30 and 2026-03-04 10:30 UTC."
     assert report["verdict"]["sentence"] == sentence
-    assert report["sent"]["metrics"] == [{"name": "data.rows", "value": 0.0}]
+    assert report["sent"]["metrics"] == [{"name": "data.rows", "value": 0.0}, {"name": "monitor.runs", "value": 1.0}]
     assert sentence in report["page"].read_text()
 
 
@@ -309,7 +309,8 @@ def test_all_wrong_settings_are_named_at_once() -> None:
         "MODELBERTH_PACKAGE is not set",
         "MODELBERTH_REPORTS is not set",
         "MODELBERTH_ENDPOINT is not set",
-        'MODELBERTH_METRICS is "cloudwach:x": choose cloudwatch:<namespace> or stdout: (did you mean cloudwatch?)',
+        'MODELBERTH_METRICS is "cloudwach:x": choose cloudmonitoring:<project>, cloudwatch:<namespace>, '
+        "prometheus:<address of a Pushgateway> or stdout: (did you mean cloudwatch?)",
         'MODELBERTH_WINDOW_HOURS is "-1": it must be a number of hours above 0 and below 100,000',
         'MODELBERTH_MINIMUM_ROWS is "1.5": it must be a whole number above 0 and below 100,000',
     ]

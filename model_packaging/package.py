@@ -266,6 +266,15 @@ def _write_signature(folder: Path, content: bytes) -> None:
     os.replace(sink.name, folder / SIGNATURE)
 
 
+def keep(package: Package) -> Package:
+    """Move a package that was just verified into the cache, where opening its archive would put it."""
+    cache = cache_folder()
+    with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        folder = Path(temporary) / "package"
+        shutil.move(package.path, folder)  # the cache may lie on another disk
+        return _keep(replace(package, path=folder), cache / package.digest.removeprefix("sha256:"))
+
+
 def _keep(package: Package, kept: Path) -> Package:
     """Move a package that was just verified to its place in one step; another process may have been quicker."""
     if kept.is_dir():

@@ -25,7 +25,7 @@ from .environment import distributions_of, environment_lock
 from .errors import ModelberthError
 from .formats.convert import to_onnx
 from .formats.store import Source, store
-from .package import Package, verify
+from .package import Package, keep, verify
 from .schema import MANIFEST, SCHEMA_VERSION
 from .signatures import infer_inputs, infer_outputs
 
@@ -55,7 +55,8 @@ def pack(
     """Pack a fitted model into `output`.
 
     `model` is a fitted estimator of scikit-learn, a model of XGBoost, LightGBM or CatBoost (native, or by its
-    scikit-learn wrapper), a model file of any of the formats, or a folder that MLflow wrote.
+    scikit-learn wrapper), a model file of any of the formats, a folder that MLflow wrote, or a Hugging Face folder for
+    text classification with its model in ONNX.
 
     `inputs` is a DataFrame of the rows the model was trained on: it gives the signature, the
     baseline and the examples. `data` is a `data_version(...)`, or a DataFrame or files to make one
@@ -98,7 +99,8 @@ def pack(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".modelberth-") as temporary:
         folder = Path(temporary) / "package"
         folder.mkdir()
-        model_files = {file: _put(folder / file, content) for file, content in sorted(stored.files.items())}
+        made = Path(stored.made.name) if stored.made else None
+        model_files = {file: _put(folder / file, content, made) for file, content in sorted(stored.files.items())}
         (folder / "environment.lock").write_text(lock)
         documents: dict[str, Any] = {"signature.json": signature}
         header = {
@@ -145,10 +147,8 @@ def _check_target(target: Path) -> None:
 
 def _place(package: Package, target: Path) -> Package:
     if target.suffix == ".tar":
-        from .package import open_package
-
         write_tar(package.path, list(package.files), target)
-        return open_package(target, expected_digest=package.digest)
+        return keep(package)
     if target.exists():
         shutil.rmtree(target)
     package.path.rename(target)
@@ -205,9 +205,14 @@ def _provisional(folder: Path, header: dict[str, Any], signature: dict[str, Any]
     return Package(folder, "sha256:" + "0" * 64, manifest, {"signature.json": signature})
 
 
-def _put(target: Path, content: bytes | Path) -> dict[str, Any]:
-    """Write a file, block by block where it comes from a file, and return its entry in the manifest."""
+def _put(target: Path, content: bytes | Path, made: Path | None) -> dict[str, Any]:
+    """Write a file, block by block where it comes from a file, and return its entry in the manifest. What lies in
+    the folder `made` is moved."""
     target.parent.mkdir(exist_ok=True)
+    if isinstance(content, Path) and content.parent == made:
+        shutil.move(content, target)
+        with target.open("rb") as source:
+            return {"sha256": hashlib.file_digest(source, "sha256").hexdigest(), "bytes": target.stat().st_size}
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as sink, content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as source:
         while block := source.read(BLOCK_BYTES):

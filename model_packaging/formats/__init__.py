@@ -35,6 +35,7 @@ class Format:
 
 FORMATS = {
     "catboost": Format("catboost", ("catboost", "pandas"), "catboost", (".cbm",)),
+    "huggingface": Format("huggingface", ("onnxruntime", "pandas", "tokenizers"), "huggingface"),
     "lightgbm": Format("lightgbm", ("lightgbm", "pandas"), "lightgbm", (".txt", ".lgb")),
     "onnx": Format("onnx", ("onnxruntime", "pandas"), "serve", (".onnx",)),
     "sklearn-pickle": Format("sklearn_pickle", ("sklearn", "pandas"), "serve", (".pkl", ".pickle"), runs_code=True),

@@ -31,7 +31,7 @@ def store(model: Any, *, trusted: Sequence[str] = (), allow_pickle: bool = False
 
     A fitted XGBoost, LightGBM or CatBoost model, native or by its scikit-learn wrapper, goes into its library's
     own format; another scikit-learn estimator is described by skops, or, with `allow_pickle`, pickled where skops
-    cannot. A path is a model file of any format here, or a folder that MLflow wrote.
+    cannot. A path is a model file of any format here, a folder that MLflow wrote, or a Hugging Face folder.
     Raises ModelberthError for anything else, PackageError for a file that is not what its name says.
     """
     if isinstance(model, str | Path):
@@ -54,7 +54,8 @@ def file(path: Path, trusted: Sequence[str], allow_pickle: bool, name: str | Non
     if name is None:
         endings = choices(ending for entry in FORMATS.values() for ending in entry.suffixes)
         raise ModelberthError(
-            f"cannot pack {path}: choose a file that ends in {endings}, a folder that MLflow wrote, or a fitted model"
+            f"cannot pack {path}: choose a file that ends in {endings}, a folder of MLflow or Hugging Face, or a "
+            "fitted model"
         )
     if not path.is_file():
         raise ModelberthError(f"no such model file: {path}")
@@ -75,7 +76,15 @@ _KINDS = {"catboost": "CatBoost", "lightgbm": "LightGBM", "onnx": "ONNX", "xgboo
 
 def _folder(path: Path, trusted: Sequence[str], allow_pickle: bool) -> Source:
     if not (path / MLMODEL).is_file():
-        raise ModelberthError(f"cannot pack the folder {path}: it has no file {MLMODEL}, so MLflow did not write it")
+        if not (path / "config.json").is_file():
+            raise ModelberthError(
+                f"cannot pack the folder {path}: it has neither {MLMODEL}, which MLflow writes, nor the config.json of "
+                "a Hugging Face folder"
+            )
+        from . import huggingface
+
+        stored, kind = huggingface.store(path)
+        return Source(stored, kind=kind)
     from . import mlflow
 
     name, found = mlflow.model_file(path)
@@ -91,7 +100,7 @@ def _check_estimator(model: Any) -> None:
         kind = type(model).__name__
         raise ModelberthError(
             f"cannot pack a {kind}: give a fitted model of scikit-learn, XGBoost, LightGBM or CatBoost, the path of "
-            "a model file, or a folder that MLflow wrote; export a PyTorch model to ONNX first"
+            "a model file, or a folder of MLflow or Hugging Face; export a PyTorch model to ONNX first"
         )
     try:
         check_is_fitted(model)

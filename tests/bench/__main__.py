@@ -4,17 +4,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import bench_import, bench_models, bench_stack
+from tests.bench import bench_import, bench_models, bench_packing, bench_stack
 from tests.bench.measuring import machine
 from tests.bench.programs import both
 
-PARTS = ("stack", "models", "import")
+PARTS = ("stack", "models", "import", "packing")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="measure only this; may be given again")
     parser.add_argument("--repeat", type=int, default=3, help="how often one model's stack goes up (default: 3)")
+    parser.add_argument("--megabytes", type=int, default=2048, help="the model of the packing part (default: 2048)")
     options = parser.parse_args()
     parts = options.part or PARTS
     sections: list[str] = []
@@ -32,6 +33,9 @@ def main() -> None:
                 sections.append(f"### Many models\n\n{bench_models.run(*programs, without_checkpoints)}")
     if "import" in parts:
         sections.append(f"### Imports\n\n{bench_import.run(4)}")
+    if "packing" in parts:
+        with tempfile.TemporaryDirectory(prefix="modelberth-bench-") as folder:
+            sections.append(f"### Packing\n\n{bench_packing.run(Path(folder), options.megabytes, options.repeat)}")
     print("\n\n".join([machine(), *sections]))
 
 

@@ -28,7 +28,7 @@ def test_the_table_of_formats_is_sorted_and_each_has_its_module() -> None:
 
 
 def test_importing_the_formats_imports_no_library_of_one() -> None:
-    heavy = ["catboost", "lightgbm", "xgboost", "onnxruntime", "skops", "sklearn", "yaml", "skl2onnx"]
+    heavy = ["catboost", "lightgbm", "xgboost", "onnxruntime", "skops", "sklearn", "yaml", "skl2onnx", "tokenizers"]
     program = f"import sys, model_packaging.formats; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -178,7 +178,7 @@ def test_what_is_no_model_is_one_sentence(frame: pd.DataFrame, tmp_path: Path) -
         (object(), "cannot pack a object: give a fitted model of scikit-learn, XGBoost, LightGBM or CatBoost"),
         (xgboost.XGBClassifier(), "cannot pack XGBClassifier: it is not fitted"),
         (lightgbm.LGBMClassifier(), "cannot pack LGBMClassifier: it is not fitted"),
-        (tmp_path / "m.pt", r"choose a file that ends in \.cbm, .* or \.ubj, a folder that MLflow wrote"),
+        (tmp_path / "m.pt", r"choose a file that ends in \.cbm, .* or \.ubj, a folder of MLflow or Hugging Face"),
         (tmp_path / "m.onnx", "no such model file"),
         (tmp_path, "it has no file MLmodel"),
     ):

@@ -1,8 +1,10 @@
 """Model files that are not what they say, in packages whose sha256 fits: refused by name, before native code."""
 
+import contextlib
 import hashlib
 import json
 import pickle
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -182,6 +184,30 @@ def test_a_tree_of_lightgbm_that_leads_astray_is_refused(
         formats.load(replaced(package, tmp_path / "p", text.replace(old, new, 1).encode()))
 
 
+def test_a_file_that_ends_catboosts_process_is_refused(
+    packed: Packed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which bytes do it depends on the version of CatBoost; that the end of the process is told does not."""
+    from model_packaging.formats import catboost
+
+    _, package = packed("catboost")
+    monkeypatch.setattr(catboost, "_TRIAL", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(
+        PackageError, match=r"model/model.cbm: CatBoost cannot load it: it ends the process \(SIGSEGV\)"
+    ):
+        formats.load(package)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_within_a_model_of_catboost_never_ends_this_process(packed: Packed, tmp_path: Path, seed: int) -> None:
+    _, package = packed("catboost")
+    content, chance = bytearray(package.read(FILES["catboost"])), random.Random(seed)
+    for _ in range(chance.choice([1, 4, 20])):
+        content[chance.randrange(8, len(content))] = chance.randrange(256)
+    with contextlib.suppress(PackageError):
+        formats.load(replaced(package, tmp_path / "p", bytes(content)))
+
+
 def test_a_pickle_loads_only_when_it_is_allowed(packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
     _, package = packed("sklearn-pickle")
     with pytest.raises(PackageError, match=r"loading a pickle runs whatever code.*MODELBERTH_ALLOW_PICKLE=1"):
@@ -232,4 +258,5 @@ def test_onnx_may_not_read_weights_from_elsewhere(
 
 
 def test_every_format_has_a_hostile_test() -> None:
-    assert {*FILES, "sklearn-pickle"} == set(formats.FORMATS) == set(KINDS)
+    """Those of text classification stand in test_formats_huggingface."""
+    assert {*FILES, "sklearn-pickle"} == set(KINDS) == {*formats.FORMATS} - {"huggingface"}

@@ -30,6 +30,8 @@ COMMANDS = {
     "train": "model_packaging.jobs.command:train",
     "retrain": "model_packaging.jobs.command:retrain",
     "job": "model_packaging.jobs.command:app",
+    "start-on-alarm": "model_packaging.jobs.alarm_start:start_on_alarm",
+    "rollout": "model_packaging.jobs.rollout:rollout",
     "image": "model_packaging.image.command:app",
 }
 

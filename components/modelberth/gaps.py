@@ -23,7 +23,11 @@ FEATURES: dict[str, str] = {
     "bake_over_an_hour": "watch the alarms for more than an hour after each step of an update",
     "canary_of_one_replica": "give a canary its share of the traffic where one replica runs",
     "day_and_weekday": "restrict both the day of the month and the day of the week of a schedule",
+    "disk_utilization": "measure how full the disks of the replicas are",
+    "flexible_window": "start a scheduled run later than it is due",
     "flexible_window_over_a_day": "start a scheduled run more than a day late",
+    "shadow": "copy requests to a shadow",
+    "variants": "share traffic between variants by weight",
 }
 """What can be asked for and some platform lacks, by name. Whatever is not here works everywhere."""
 

@@ -1,8 +1,8 @@
 """The component that is a whole deployment: bucket, alarms, endpoint and retraining of one model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import pulumi
 
@@ -53,6 +53,11 @@ class ModelDeployment(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         self.endpoint, self.alarms, self.retraining = None, None, None
 
+        shared = {
+            platform: registry.load(platform, "shared").provision(self, name, parts.args)
+            for platform in parts.platforms
+        }
+        parts = parts.with_options(shared)
         self.bucket = ArtifactBucket(f"{name}-bucket", parts.bucket, child)
         if args.image is None:
             pulumi.log.warn(f"{name}: there is no image yet, so that only its bucket is made", self)
@@ -128,6 +133,30 @@ class Parts:
         """The alarms that bring the previous package back."""
         return sorted(self.alarms.rules.keys() & set(ROLLBACK_ALARMS)) if self.alarms else []
 
+    @property
+    def platforms(self) -> list[str]:
+        """The platforms that serve any of the capabilities, each once."""
+        capabilities = (self.bucket, self.endpoint, self.alarms, self.retraining)
+        return list(dict.fromkeys(part.platform for part in capabilities if part is not None))
+
+    def with_options(self, shared: Mapping[str, Mapping[str, Any]]) -> "Parts":
+        """Return the parts with further options of their platforms, by its name, below those that are written."""
+        return replace(
+            self,
+            bucket=_extended(self.bucket, shared),
+            endpoint=None if self.endpoint is None else _extended(self.endpoint, shared),
+            alarms=None if self.alarms is None else _extended(self.alarms, shared),
+            retraining=None if self.retraining is None else _extended(self.retraining, shared),
+        )
+
+
+Part = TypeVar("Part", ArtifactBucketArgs, ModelEndpointArgs, MonitoringAlarmsArgs, RetrainingScheduleArgs)
+
+
+def _extended(part: Part, shared: Mapping[str, Mapping[str, Any]]) -> Part:
+    own = {**shared[part.platform], **part.options.get(part.platform, {})}
+    return part.model_copy(update={"options": {**part.options, part.platform: own}} if own else {})
+
 
 ROLLBACK_ALARMS = ("error_rate", "latency_p95", "latency_p99")
 """The alarms that tell a bad package from a good one within minutes; the others are about load, machines and data."""
@@ -174,7 +203,8 @@ def prepare(name: str, args: ModelDeploymentArgs, where: str) -> Parts:
             **serving,
             gate=args.gate,
             champion=champion,
-            rollback_alarms=[],
+            # Not the platform's names yet, which come with the alarms; whether there are any is what is checked.
+            rollback_alarms=sorted(args.alarms.rules.keys() & set(ROLLBACK_ALARMS)),
         )
         if args.alarms.rules or args.alarms.notify:
             alarms = build(MonitoringAlarmsArgs, args.alarms, "alarms", **serving, endpoint=args.endpoint)
@@ -190,6 +220,10 @@ def prepare(name: str, args: ModelDeploymentArgs, where: str) -> Parts:
             image=image,
         )
     parts = Parts(args, build(ArtifactBucketArgs, args.bucket, "bucket"), endpoint, alarms, retraining, problems)
+    for platform in parts.platforms:
+        problems += registry.load(platform, "shared").check(args, where)
+    parts = parts.with_options({name: registry.load(name, "shared").defaults(args) for name in parts.platforms})
+    endpoint, alarms, retraining = parts.endpoint, parts.alarms, parts.retraining
     for capability, part in (
         ("bucket", parts.bucket),
         ("endpoint", endpoint),

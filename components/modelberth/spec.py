@@ -364,8 +364,8 @@ class Placement(Spec):
 NAME = r"(?=.{2,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 
-class ModelSpec(Spec):
-    """All that is wanted for one model."""
+class ModelSpec(PlatformSpec):
+    """All that is wanted for one model. A platform's own key holds what its capabilities share there."""
 
     NO_PACKAGE: ClassVar[str] = "none"
 

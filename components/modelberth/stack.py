@@ -53,7 +53,9 @@ def deploy_stack() -> dict[str, ModelDeployment]:
     images = registry.load(spec.platform, "images")
     if spec.image is None or images.is_own(spec.image):
         tagged = spec.model_copy(update={"tags": _tags(spec)})
-        pulumi.export("image_repository", images.provision(f"{pulumi.get_stack()}-image", tagged))
+        repository = images.provision(f"{pulumi.get_stack()}-image", tagged)
+        if repository is not None:
+            pulumi.export("image_repository", repository)
     deployments = {name: ModelDeployment(name, args) for name, args in arguments.items()}
     for name, deployment in deployments.items():
         pulumi.export(name, deployment.summary)

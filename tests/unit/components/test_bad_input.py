@@ -54,7 +54,7 @@ def test_unknown_keys_get_the_nearest_name() -> None:
     ]
     assert of_churn(retrainin={}) == [
         "retrainin: unknown key (did you mean retraining?); allowed here: alarms, bucket, champion, encryption_key, "
-        "endpoint, gate, package, place, retraining"
+        "endpoint, gate, package, place, retraining, sagemaker"
     ]
     assert of_churn(endpoint={"scale": {"mni": 1}}) == [
         "endpoint.scale.mni: unknown key (did you mean min?); allowed here: max, min, requests_per_replica"

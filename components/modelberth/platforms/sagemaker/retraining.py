@@ -1,10 +1,6 @@
 """A SageMaker pipeline that trains again on a schedule, and when the drift alarm fires if that is asked for."""
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
@@ -16,12 +12,12 @@ from ...args import RetrainingScheduleArgs
 from ...errors import problems_of
 from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec, Spec
+from ...uploads import Upload, check_files, uploaded
 from . import eventbridge, pipelines, policies, recurring
 from .machines import smallest
 from .packages import check_bucket, object_tags, package_prefix
 from .policies import Statement
 
-_MOST_FILES = 1000
 _MOST_RUNTIME = timedelta(days=28)  # StoppingCondition, SageMaker API Reference.
 
 
@@ -32,14 +28,6 @@ class Options(Spec):
     """The machine that trains; the smallest that has what `compute` asks for if left out."""
     volume_gb: int = Field(30, ge=1, le=16384)
     """Its disk, in GB: sources, data and the model must fit."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A folder as it lies in the bucket, under a prefix made of its content."""
-
-    prefix: str
-    files: dict[str, Path]
 
 
 def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
@@ -72,27 +60,7 @@ def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
             f"{where}.gate: {written} characters of JSON are more than the {pipelines.MOST_ENVIRONMENT} that SageMaker "
             "hands to a job: leave rules out that matter less"
         )
-    return problems + _check_files(args, where)
-
-
-def _check_files(args: RetrainingScheduleArgs, where: str) -> list[str]:
-    problems: list[str] = []
-    for key, path, without in (("source", args.source, args.data), ("data", args.data, None)):
-        if path is None:
-            continue
-        count = len(list(_files(path, without)))
-        if not count:
-            problems.append(f"{where}.{key}: {str(path)!r} holds no file (hidden ones and caches are left out)")
-        elif count > _MOST_FILES:
-            problems.append(
-                f"{where}.{key}: {str(path)!r} holds {count} files, more than the {_MOST_FILES} that are kept one by "
-                "one: pack them into fewer"
-            )
-    if args.entrypoint not in dict(_files(args.source)):
-        problems.append(
-            f"{where}.entrypoint: {args.entrypoint!r} would not be uploaded: hidden files and caches are left out"
-        )
-    return problems
+    return problems + check_files(args, where)
 
 
 def provision(component: pulumi.ComponentResource, name: str, args: RetrainingScheduleArgs) -> RetrainingOutputs:
@@ -162,32 +130,6 @@ def train_and_publish(bucket_arn: str, model: str, champion: str | None) -> list
         # SageMaker writes what a job's machine does to these namespaces of its own, under the job's role.
         *policies.metrics_write("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
     ]
-
-
-def uploaded(prefix: str, path: Path | None, without: Path | None = None) -> Upload:
-    """Return which files of a folder, or which single file, go where, under a prefix made of their content.
-
-    Hidden files, caches and what lies below `without` are left out. Without a path the folder holds nothing.
-    """
-    files = dict(_files(path, without)) if path is not None else {}
-    digest = hashlib.sha256()
-    for key in sorted(files):
-        digest.update(hashlib.sha256(key.encode()).digest())
-        with files[key].open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return Upload(f"{prefix}/{digest.hexdigest()}/", files)
-
-
-def _files(path: Path, without: Path | None = None) -> Iterator[tuple[str, Path]]:
-    if path.is_file():
-        yield path.name, path
-        return
-    for file in sorted(path.rglob("*")):
-        relative = file.relative_to(path)
-        if without is not None and without != path and (file == without or without in file.parents):
-            continue
-        if file.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in relative.parts):
-            yield relative.as_posix(), file
 
 
 def _upload(

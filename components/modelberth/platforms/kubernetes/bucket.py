@@ -1,0 +1,115 @@
+"""A bucket in an S3-compatible object store on site, and the Secret by which a model's pods reach it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pydantic import Field, ValidationError
+
+from ...args import ArtifactBucketArgs
+from ...errors import problems_of
+from ...names import physical_name
+from ...outputs import BucketOutputs
+from . import objects, store
+from .objects import NamespaceOptions
+
+
+class Options(NamespaceOptions):
+    """`bucket.kubernetes`: the object store."""
+
+    endpoint_url: str = Field(pattern=r"^https?://[^/\s]+$")
+    """The store's address as pods reach it, such as https://objects.example.org."""
+    external_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    """Its address as the machine reaches it that runs `pulumi up`; the same if left out."""
+    secret: str = Field(pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+$")
+    """An existing Secret, `<name>` or `<namespace>/<name>`, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a user
+    of the store that may make the bucket, read and write it."""
+    bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    """The bucket's name; made of project, stack and component if left out."""
+    region: str = "us-east-1"
+    """What requests are signed for; most stores on site take any."""
+    ca_file: Path | None = None
+    """Certificates, in PEM, that the store's own is checked against."""
+
+
+def check(args: ArtifactBucketArgs, where: str) -> list[str]:
+    """Return what a store on site can't do with these arguments."""
+    try:
+        options = Options.model_validate(args.options.get(args.platform, {}))
+    except ValidationError as error:
+        return problems_of(error, Options, f"{where}.{args.platform}")
+    problems: list[str] = []
+    key = f"{where}.{args.platform}"
+    if args.keep_noncurrent < timedelta(days=1) or args.keep_noncurrent % timedelta(days=1):
+        problems.append(f"{where}.keep_noncurrent: S3 counts in whole days, at least 1d")
+    for name in ("endpoint_url", "external_url"):
+        address = getattr(options, name)
+        if address is not None and urlsplit(str(address)).scheme == "http" and not args.development:
+            problems.append(
+                f"{key}.{name}: {address!r} is not encrypted in transit: write https://…, or set development on a "
+                "stack whose data nobody needs to keep secret"
+            )
+    if options.ca_file is not None and not options.ca_file.is_file():
+        problems.append(
+            f"{key}.ca_file: {str(options.ca_file)!r} does not exist; a path is relative to the project's folder"
+        )
+    if not isinstance(args.encryption_key, str | None):
+        problems.append(f"{where}.encryption_key: must be known when the program runs: the store is asked by it")
+    return problems
+
+
+def provision(component: pulumi.ComponentResource, name: str, args: ArtifactBucketArgs) -> BucketOutputs:
+    """Make the bucket, and the Secret that bears its name."""
+    options = Options.model_validate(args.options.get(args.platform, {}))
+    child = pulumi.ResourceOptions(parent=component)
+    bucket = options.bucket or physical_name(name)
+    given = kubernetes.core.v1.Secret.get(f"{name}-credentials", _address(options), child)
+    reached = given.data.apply(lambda data: _access(options, data))
+    secret = kubernetes.core.v1.Secret(
+        f"{name}-access",
+        metadata=objects.metadata(args, options, bucket, "bucket", bucket),
+        type="Opaque",
+        data=reached.apply(lambda access: store.secret_data(access, options.external_url)),
+        opts=child,
+    )
+    ready = pulumi.Output.unsecret(
+        pulumi.Output.all(reached, secret.id).apply(lambda known: _ensure(component, bucket, options, args, known[0]))
+    )
+    return BucketOutputs(url=pulumi.Output.concat("s3://", ready), name=ready)
+
+
+async def _ensure(
+    component: pulumi.Resource, bucket: str, options: Options, args: ArtifactBucketArgs, access: store.Access
+) -> str:
+    if not pulumi.runtime.is_dry_run():
+        wanted = store.Wanted(args.keep_noncurrent.days, _text(args.encryption_key))
+        here = replace(access, endpoint_url=options.external_url or options.endpoint_url)
+        for sentence in await asyncio.to_thread(store.ensure, bucket, wanted, here):
+            pulumi.log.warn(sentence, component)
+    return bucket
+
+
+def _access(options: Options, data: Mapping[str, str]) -> store.Access:
+    values = store.decoded(data, store.CREDENTIALS, options.secret)
+    return store.Access(
+        options.endpoint_url,
+        options.region,
+        *(values[key] for key in store.CREDENTIALS),
+        certificates=options.ca_file.read_text() if options.ca_file else None,
+    )
+
+
+def _address(options: Options) -> pulumi.Input[str]:
+    if "/" in options.secret or options.namespace is None:
+        return options.secret
+    return pulumi.Output.concat(options.namespace, "/", options.secret)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,430 @@
+"""A Kubernetes endpoint of plain workloads: a Deployment for each package, one Service before them, a watched rollout.
+
+Another package makes another Deployment beside the one that serves; the engine deletes the old one only at the end of
+an update that succeeded. In between a Job inside the cluster moves the replicas: the canary's share first, all of them
+after the bake time, and back where an alarm fires. It goes on where `pulumi up` is broken off.
+"""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+from pydantic import Field, ValidationError
+
+from model_packaging.package import Package, open_package
+
+from ...args import ModelEndpointArgs
+from ...errors import problems_of
+from ...gaps import refusal
+from ...names import content_name, physical_name
+from ...outputs import EndpointOutputs
+from ...spec import PRIMARY, ComputeSpec, Spec
+from . import objects, pods, policies, store
+from .objects import StoreOptions
+
+PORT = 8080
+_COMPONENT = "endpoint"
+_MODEL_FOLDER, _MODEL = "/model", "model"
+_STARTUP_SECONDS = 600
+# Load balancers learn within seconds that a pod is going; it answers until then.
+_DRAIN_DELAY_SECONDS, _DRAIN_SECONDS = 10, 25
+
+
+class IngressOptions(Spec):
+    """`endpoint.kubernetes.ingress`: an address from outside the cluster."""
+
+    host: str = Field(pattern=r"^[a-z0-9.-]+$")
+    class_name: str | None = None
+    """The IngressClass; the cluster's default if left out."""
+    tls_secret: str | None = None
+    """The Secret with the certificate; the address is http:// without one."""
+
+
+class Options(StoreOptions):
+    """`endpoint.kubernetes`: what only Kubernetes has."""
+
+    accelerators: dict[str, int] = Field(default_factory=dict[str, int])
+    """Extended resources of one replica, such as {nvidia.com/gpu: 1}."""
+    ingress: IngressOptions | None = None
+    """An Ingress; the endpoint is reached from inside the cluster only if left out."""
+    startup_timeout_seconds: int = Field(default=_STARTUP_SECONDS, ge=10, le=3600)
+    """How long a replica may take until it answers."""
+    cpu_target: int = Field(default=70, ge=1, le=100)
+    """With `scale.max`: the use of its processors, in percent, by which the number of replicas is chosen."""
+
+
+def check(args: ModelEndpointArgs, where: str) -> list[str]:
+    """Return what plain workloads can't do with these arguments."""
+    problems = objects.check_tags(args, where)
+    try:
+        options = Options.model_validate(args.options.get(args.platform, {}))
+    except ValidationError as error:
+        return problems + problems_of(error, Options, f"{where}.{args.platform}")
+    if args.variants:
+        problems.append(refusal(args.platform, "variants", f"{where}.variants"))
+    if args.shadow is not None:
+        problems.append(refusal(args.platform, "shadow", f"{where}.shadow"))
+    if args.rollback_alarms and options.prometheus_url is None:
+        problems.append(
+            f"{where}.{args.platform}.prometheus_url: is missing: an update is watched by alarms, and it is Prometheus "
+            "that knows which of them fire; write its address as pods reach it"
+        )
+    return problems
+
+
+def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpointArgs) -> EndpointOutputs:
+    """Make the endpoint and all it needs."""
+    options = Options.model_validate(args.options.get(args.platform, {}))
+    child = pulumi.ResourceOptions(parent=component)
+    endpoint = args.endpoint_name or physical_name(name)
+    package = args.package if isinstance(args.package, Package) else open_package(args.package)
+    described = objects.metadata(args, options, endpoint, _COMPONENT, endpoint)
+    account = kubernetes.core.v1.ServiceAccount(
+        f"{name}-serve",
+        metadata=objects.metadata(args, options, f"{endpoint}-serve", _COMPONENT, endpoint),
+        automount_service_account_token=False,
+        opts=child,
+    )
+    policies.allow(
+        f"{name}-traffic",
+        args,
+        options,
+        _COMPONENT,
+        endpoint,
+        child,
+        serves=PORT,
+        reaches=[options.store_port],
+    )
+    service = kubernetes.core.v1.Service(
+        name,
+        # Its pods come later than it does, and waiting for the first of them would be for ever.
+        metadata={**described, "annotations": {**described.get("annotations", {}), **objects.SKIP_AWAIT}},  # pyright: ignore[reportGeneralTypeIssues]
+        spec={
+            "type": "ClusterIP",
+            "selector": objects.labels(_COMPONENT, endpoint),
+            "ports": [{"name": "http", "port": 80, "target_port": PORT, "protocol": "TCP"}],
+        },
+        opts=child.merge(pulumi.ResourceOptions(protect=not args.development)),
+    )
+    secret = options.bucket_secret or store.secret_name(args.bucket)
+    namespace = objects.settled(account.metadata, "namespace")
+    access = store.reach(f"{name}-store", component, namespace, secret)
+    stored = store.uploaded_package(args.bucket, access, package)
+    deployment = _deployment(name, endpoint, package, stored, secret, account, options, args, component)
+    rolled_out = _rollout(name, endpoint, deployment, package, options, args, component)
+    after = child.merge(pulumi.ResourceOptions(depends_on=[rolled_out]))
+    kubernetes.policy.v1.PodDisruptionBudget(
+        f"{name}-disruption",
+        metadata=described,
+        spec={"max_unavailable": 1, "selector": {"match_labels": objects.labels(_COMPONENT, endpoint)}},
+        opts=child,
+    )
+    if args.scale.autoscaled:
+        _scaling(name, endpoint, deployment, options, args, after)
+    url = pulumi.Output.concat("http://", endpoint, ".", namespace, ".svc")
+    if options.ingress is not None:
+        url = _ingress(name, service, options.ingress, described, child)
+    # Everything that others use comes after the rollout, so that one that went back is never taken for a success.
+    verified = rolled_out.id.apply(lambda _: endpoint)
+    return EndpointOutputs(
+        name=verified,
+        url=pulumi.Output.all(url, verified).apply(lambda both: f"{both[0]}/invocations"),
+        invoke_command=pulumi.Output.concat(
+            "kubectl create --raw /api/v1/namespaces/",
+            namespace,
+            "/services/",
+            verified,
+            ":http/proxy/invocations -f request.json",
+        ),
+    )
+
+
+def _deployment(
+    name: str,
+    endpoint: str,
+    package: Package,
+    stored: pulumi.Output[str],
+    secret: pulumi.Input[str],
+    account: kubernetes.core.v1.ServiceAccount,
+    options: Options,
+    args: ModelEndpointArgs,
+    component: pulumi.ComponentResource,
+) -> kubernetes.apps.v1.Deployment:
+    content = [
+        package.digest,
+        args.image,
+        args.compute.model_dump(),
+        None if args.capture is None else args.capture.sample,
+        options.accelerators,
+        options.startup_timeout_seconds,
+    ]
+    revision = content_name(endpoint, content, longest=52)
+    labels = objects.labels(_COMPONENT, endpoint) | {REVISION: revision}
+    described = objects.metadata(args, options, revision, _COMPONENT, endpoint)
+    environment: dict[str, pulumi.Input[str]] = {
+        "MODELBERTH_HOST": "0.0.0.0",
+        "MODELBERTH_PACKAGE_DIGEST": package.digest,
+        "MODELBERTH_DRAIN_DELAY_SECONDS": str(_DRAIN_DELAY_SECONDS),
+        "MODELBERTH_DRAIN_SECONDS": str(_DRAIN_SECONDS),
+    }
+    if args.capture is not None:
+        environment["MODELBERTH_CAPTURE_URL"] = pulumi.Output.concat(args.bucket, f"/capture/{endpoint}/{PRIMARY}")
+        environment["MODELBERTH_CAPTURE_SAMPLE"] = f"{100 * args.capture.sample:g}"
+    fetch = pods.container(
+        "fetch",
+        args.image,
+        ["pull", stored, f"{_MODEL_FOLDER}/package"],
+        ComputeSpec(cpu=min(args.compute.cpu, 1), memory=args.compute.memory),
+        secret=secret,
+        mounts={_MODEL: _MODEL_FOLDER} | store.MOUNT,
+    )
+    serve = pods.container(
+        "serve",
+        args.image,
+        ["serve", f"{_MODEL_FOLDER}/package", "--port", str(PORT)],
+        args.compute,
+        environment=environment,
+        secret=secret,
+        mounts={_MODEL: _MODEL_FOLDER} | store.MOUNT,
+        accelerators=options.accelerators,
+    )
+    probe: kubernetes.core.v1.ProbeArgsDict = {"http_get": {"path": "/ping", "port": PORT}, "timeout_seconds": 5}
+    serve["ports"] = [{"name": "http", "container_port": PORT, "protocol": "TCP"}]
+    serve["startup_probe"] = {
+        **probe,
+        "period_seconds": 2,
+        "failure_threshold": max(1, options.startup_timeout_seconds // 2),
+    }
+    serve["readiness_probe"] = {**probe, "period_seconds": 2, "failure_threshold": 2}
+    # Not whether it is ready but whether it answers at all: a server that drains must not be killed.
+    serve["liveness_probe"] = {
+        "http_get": {"path": "/v2/health/live", "port": PORT},
+        "period_seconds": 10,
+        "timeout_seconds": 5,
+        "failure_threshold": 3,
+    }
+    spec = pods.pod(
+        objects.settled(account.metadata, "name"),
+        [serve],
+        first=[fetch],
+        volumes=[{"name": _MODEL, "empty_dir": {}}, store.volume(secret)],
+    )
+    spec["termination_grace_period_seconds"] = _DRAIN_DELAY_SECONDS + _DRAIN_SECONDS + 5
+    spec["topology_spread_constraints"] = [
+        {
+            "max_skew": 1,
+            "topology_key": "kubernetes.io/hostname",
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": objects.labels(_COMPONENT, endpoint)},
+        }
+    ]
+    return kubernetes.apps.v1.Deployment(
+        content_name(f"{name}-revision", content),
+        metadata=described,
+        spec={
+            # How many replicas run is left to the rollout and to autoscaling.
+            "selector": {"match_labels": {objects.INSTANCE: endpoint, REVISION: revision}},
+            "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
+            "progress_deadline_seconds": options.startup_timeout_seconds + 60,
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {
+                        "modelberth/package-digest": package.digest,
+                        "prometheus.io/scrape": "true",
+                        "prometheus.io/port": str(PORT),
+                        "prometheus.io/path": "/metrics",
+                    },
+                },
+                "spec": spec,
+            },
+        },
+        opts=pulumi.ResourceOptions(
+            parent=component,
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{options.startup_timeout_seconds + 300}s"),
+        ),
+    )
+
+
+REVISION = "modelberth/revision"
+"""The label that tells one package's pods from another's behind the same endpoint."""
+
+
+def _rollout(
+    name: str,
+    endpoint: str,
+    deployment: kubernetes.apps.v1.Deployment,
+    package: Package,
+    options: Options,
+    args: ModelEndpointArgs,
+    component: pulumi.ComponentResource,
+) -> kubernetes.batch.v1.Job:
+    """Make the Job that moves the traffic, and give it the right to scale the Deployments of its namespace."""
+    child = pulumi.ResourceOptions(parent=component)
+    described = objects.metadata(args, options, f"{endpoint}-rollout", "rollout", endpoint)
+    account = kubernetes.core.v1.ServiceAccount(
+        f"{name}-rollout", metadata=described, automount_service_account_token=False, opts=child
+    )
+    role = kubernetes.rbac.v1.Role(
+        f"{name}-rollout",
+        metadata=described,
+        rules=[
+            {"api_groups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+            {"api_groups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get", "patch"]},
+            {"api_groups": [""], "resources": ["pods"], "verbs": ["list"]},
+        ],
+        opts=child,
+    )
+    binding = kubernetes.rbac.v1.RoleBinding(
+        f"{name}-rollout",
+        metadata=described,
+        role_ref={
+            "api_group": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": objects.settled(role.metadata, "name"),
+        },
+        subjects=[
+            {
+                "kind": "ServiceAccount",
+                "name": objects.settled(account.metadata, "name"),
+                "namespace": objects.settled(account.metadata, "namespace"),
+            }
+        ],
+        opts=child,
+    )
+    watched = options.prometheus_url if args.rollback_alarms else None
+    policies.allow(
+        f"{name}-rollout-traffic",
+        args,
+        options,
+        "rollout",
+        endpoint,
+        child,
+        # The cluster's API is behind 443, and behind another port of the control plane's machines.
+        reaches=[443, 6443, *([policies.port_of(watched)] if watched else [])],
+    )
+    bake = round(args.rollout.bake.total_seconds())
+    settings: dict[str, pulumi.Input[str]] = {
+        "MODELBERTH_ROLLOUT_DEPLOYMENT": objects.settled(deployment.metadata, "name"),
+        "MODELBERTH_ROLLOUT_ENDPOINT": endpoint,
+        "MODELBERTH_ROLLOUT_REPLICAS": str(args.scale.min),
+        "MODELBERTH_ROLLOUT_CANARY": f"{args.rollout.canary or 0:g}",
+        "MODELBERTH_ROLLOUT_BAKE_SECONDS": str(bake),
+        "MODELBERTH_ROLLOUT_READY_SECONDS": str(options.startup_timeout_seconds),
+    }
+    if watched is not None:
+        settings["MODELBERTH_ROLLOUT_PROMETHEUS"] = watched
+        settings["MODELBERTH_ROLLOUT_ALARMS"] = pulumi.Output.all(*args.rollback_alarms).apply(
+            lambda names: ",".join(str(alarm) for alarm in names)
+        )
+    content = [
+        package.digest,
+        args.image,
+        args.compute.model_dump(),
+        options.model_dump(exclude={"namespace", "bucket_secret"}),
+        args.scale.min,
+        args.rollout.model_dump(mode="json"),
+        None if args.capture is None else args.capture.sample,
+    ]
+    revision = content_name(f"{endpoint}-rollout", content, longest=60)
+    run = pods.container("rollout", args.image, ["rollout"], ComputeSpec(cpu=0.1, memory=128 * 1024**2))
+    run["env"] = [{"name": key, "value": value} for key, value in sorted(settings.items())]
+    spec = pods.pod(objects.settled(account.metadata, "name"), [run], talks_to_cluster=True)
+    spec["restart_policy"] = "Never"
+    deadline = 2 * (bake + options.startup_timeout_seconds) + 600
+    return kubernetes.batch.v1.Job(
+        content_name(f"{name}-rollout", content),
+        metadata=objects.metadata(args, options, revision, "rollout", endpoint),
+        spec={
+            "backoff_limit": 3,
+            "active_deadline_seconds": deadline,
+            "pod_failure_policy": {
+                "rules": [
+                    # The rollout's own verdict is final; a pod that its node lost is not.
+                    {
+                        "action": "FailJob",
+                        "on_exit_codes": {"container_name": "rollout", "operator": "In", "values": [1, 3]},
+                    },
+                    {"action": "Ignore", "on_pod_conditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]
+            },
+            "template": {"metadata": {"labels": objects.labels("rollout", endpoint)}, "spec": spec},
+        },
+        opts=pulumi.ResourceOptions(
+            parent=component,
+            depends_on=[deployment, binding],
+            custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline + 60}s"),
+        ),
+    )
+
+
+def _scaling(
+    name: str,
+    endpoint: str,
+    deployment: kubernetes.apps.v1.Deployment,
+    options: Options,
+    args: ModelEndpointArgs,
+    opts: pulumi.ResourceOptions,
+) -> None:
+    revision = objects.settled(deployment.metadata, "name")
+    kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
+        content_name(f"{name}-replicas", [args.image, str(getattr(args.package, "digest", ""))]),
+        metadata=objects.metadata(args, options, revision, _COMPONENT, endpoint),
+        spec={
+            "scale_target_ref": {"api_version": "apps/v1", "kind": "Deployment", "name": revision},
+            "min_replicas": args.scale.min,
+            "max_replicas": args.scale.max or args.scale.min,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "average_utilization": options.cpu_target},
+                    },
+                }
+            ],
+            # A replica takes its time to start: leaving is slower than joining.
+            "behavior": {"scale_down": {"stabilization_window_seconds": 300}},
+        },
+        opts=opts,
+    )
+
+
+def _ingress(
+    name: str,
+    service: kubernetes.core.v1.Service,
+    options: IngressOptions,
+    described: kubernetes.meta.v1.ObjectMetaArgsDict,
+    child: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    spec: kubernetes.networking.v1.IngressSpecArgsDict = {
+        "rules": [
+            {
+                "host": options.host,
+                "http": {
+                    "paths": [
+                        {
+                            "path": "/",
+                            "path_type": "Prefix",
+                            "backend": {
+                                "service": {
+                                    "name": objects.settled(service.metadata, "name"),
+                                    "port": {"name": "http"},
+                                }
+                            },
+                        }
+                    ]
+                },
+            }
+        ]
+    }
+    if options.class_name is not None:
+        spec["ingress_class_name"] = options.class_name
+    if options.tls_secret is not None:
+        spec["tls"] = [{"hosts": [options.host], "secret_name": options.tls_secret}]
+    kubernetes.networking.v1.Ingress(
+        f"{name}-ingress",
+        # Many controllers on site never write down an address.
+        metadata={**described, "annotations": {**described.get("annotations", {}), **objects.SKIP_AWAIT}},  # pyright: ignore[reportGeneralTypeIssues]
+        spec=spec,
+        opts=child,
+    )
+    return pulumi.Output.from_input(f"{'https' if options.tls_secret else 'http'}://{options.host}")

@@ -1,0 +1,246 @@
+"""`modelberth rollout`: moves an endpoint's replicas from one Deployment to another inside a Kubernetes cluster.
+
+The Deployments of an endpoint share a label, and a Service in front of them shares requests by replicas. The new one
+gets its canary's share beside the old, then all of them while the old goes to none, and the alarms are watched after
+each step. One that fires brings the old back. All steps can be done again: a run that was broken off goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from model_packaging.errors import ModelberthError
+from model_packaging.jobs.cluster import Api, Deployment
+
+ROLLED_BACK = 3
+"""The exit code of a rollout that an alarm brought back."""
+
+_LOOK_SECONDS = 2.0
+
+
+class RolledBack(ModelberthError):
+    """An alarm fired, and the old replicas are back."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What goes where, all from the environment: MODELBERTH_ROLLOUT_ and the field's name in capitals."""
+
+    deployment: str
+    """The Deployment that is to serve."""
+
+    endpoint: str
+    """The label that it shares with those that served before."""
+
+    replicas: int
+    """How many replicas serve in the end, at least: as many as served before if those were more."""
+
+    canary: float = 0.0
+    """The share of them that the new one gets first; 0 for no canary."""
+
+    bake_seconds: float = 300.0
+    """How long the alarms are watched after each step."""
+
+    ready_seconds: float = 600.0
+    """How long replicas may take to become ready."""
+
+    prometheus: str = ""
+    """The Prometheus that knows which alarms fire; without one only the replicas are watched."""
+
+    alarms: tuple[str, ...] = ()
+    """The names of the alarms that bring the old package back, separated by commas."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Reads every setting. ModelberthError lists all the ones that are missing or wrong."""
+        problems: list[str] = []
+
+        def text(name: str) -> str:
+            value = environment.get(f"MODELBERTH_ROLLOUT_{name}", "").strip()
+            if not value:
+                problems.append(f"MODELBERTH_ROLLOUT_{name} is not set")
+            return value
+
+        def number(name: str, default: str | None, most: float) -> float:
+            value = environment.get(f"MODELBERTH_ROLLOUT_{name}", "").strip() or default or text(name)
+            try:
+                found = float(value)
+            except ValueError:
+                found = math.nan
+            if not 0 <= found <= most and value:
+                problems.append(f'MODELBERTH_ROLLOUT_{name} is "{value}": it must be a number of 0 to {most:g}')
+            return found
+
+        alarms = environment.get("MODELBERTH_ROLLOUT_ALARMS", "").split(",")
+        settings = cls(
+            deployment=text("DEPLOYMENT"),
+            endpoint=text("ENDPOINT"),
+            replicas=int(number("REPLICAS", "1", 10_000)) if not problems else 1,
+            canary=number("CANARY", "0", 1),
+            bake_seconds=number("BAKE_SECONDS", "300", 86_400),
+            ready_seconds=number("READY_SECONDS", "600", 86_400),
+            prometheus=environment.get("MODELBERTH_ROLLOUT_PROMETHEUS", "").strip().rstrip("/"),
+            alarms=tuple(name.strip() for name in alarms if name.strip()),
+        )
+        if problems:
+            raise ModelberthError(*problems)
+        return settings
+
+
+class Cluster(Protocol):
+    """What a rollout needs of a cluster and of what watches it."""
+
+    def deployments(self, endpoint: str) -> list[Deployment]:
+        """All Deployments of an endpoint."""
+        ...
+
+    def scale(self, name: str, replicas: int) -> None:
+        """Set how many replicas a Deployment wants."""
+        ...
+
+    def firing(self, alarms: Sequence[str]) -> list[str]:
+        """Which of the alarms fire."""
+        ...
+
+    def reasons(self, endpoint: str) -> list[str]:
+        """Why pods of an endpoint don't become ready, one sentence each."""
+        ...
+
+
+def roll_out(
+    settings: Settings,
+    cluster: Cluster,
+    say: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Move the traffic.
+
+    Raises:
+        RolledBack: an alarm fired; the old replicas are back.
+        ModelberthError: the new replicas did not become ready; the old ones serve on.
+    """
+    found = {one.name: one for one in cluster.deployments(settings.endpoint)}
+    if settings.deployment not in found:
+        raise ModelberthError(f"there is no Deployment {settings.deployment} of the endpoint {settings.endpoint}")
+    old = {name: one.wanted for name, one in found.items() if name != settings.deployment and one.wanted > 0}
+    total = max(settings.replicas, sum(old.values()))
+    already = cluster.firing(settings.alarms)
+    if already:
+        # What fires before anything has moved says nothing of the new package, and would hide it if it did.
+        say(f"fires already, and is not watched: {', '.join(already)}")
+    watched = [alarm for alarm in settings.alarms if alarm not in already]
+
+    def step(replicas: int, others: Mapping[str, int], bake: float) -> None:
+        cluster.scale(settings.deployment, replicas)
+        _await_ready(settings, cluster, replicas, old, clock, sleep)
+        for name, count in others.items():
+            cluster.scale(name, count)
+        say(f"{settings.deployment} serves with {replicas} of {replicas + sum(others.values())} replicas")
+        if old and bake:
+            _bake(settings, cluster, watched, bake, old, say, clock, sleep)
+
+    canary = min(max(1, round(settings.canary * total)), total) if settings.canary else 0
+    if old and canary and canary < total:
+        step(canary, _shrunk(old, total - canary), settings.bake_seconds)
+    step(total, dict.fromkeys(old, 0), settings.bake_seconds)
+
+
+def _shrunk(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """As many replicas in all, in about the same proportions."""
+    left, result = total, dict[str, int]()
+    for name in sorted(counts, key=lambda key: -counts[key]):
+        result[name] = min(counts[name], left)
+        left -= result[name]
+    return result
+
+
+def _await_ready(
+    settings: Settings,
+    cluster: Cluster,
+    replicas: int,
+    old: Mapping[str, int],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    deadline = clock() + settings.ready_seconds
+    while True:
+        now = {one.name: one for one in cluster.deployments(settings.endpoint)}
+        if now[settings.deployment].ready >= replicas:
+            return
+        if clock() >= deadline:
+            ready = now[settings.deployment].ready
+            _go_back(settings, cluster, old, clock, sleep)
+            raise ModelberthError(
+                f"{ready} of {replicas} replicas of {settings.deployment} were ready after "
+                f"{settings.ready_seconds:g} s; what served before serves on",
+                *cluster.reasons(settings.endpoint),
+            )
+        sleep(_LOOK_SECONDS)
+
+
+def _bake(
+    settings: Settings,
+    cluster: Cluster,
+    watched: Sequence[str],
+    seconds: float,
+    old: Mapping[str, int],
+    say: Callable[[str], None],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    say(f"watching {', '.join(watched) or 'its replicas'} for {seconds:g} s")
+    until = clock() + seconds
+    while clock() < until:
+        sleep(min(_LOOK_SECONDS, max(0.0, until - clock())))
+        if firing := cluster.firing(watched):
+            _go_back(settings, cluster, old, clock, sleep)
+            raise RolledBack(
+                f"rolled back: {', '.join(firing)} fired while {settings.deployment} was watched; what served before "
+                "serves again"
+            )
+
+
+def _go_back(
+    settings: Settings,
+    cluster: Cluster,
+    old: Mapping[str, int],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    """Bring the old replicas up, and the new ones down once the old ones are ready: no request may find nobody."""
+    if not old:
+        return
+    for name, count in old.items():
+        cluster.scale(name, count)
+    deadline = clock() + settings.ready_seconds
+    while clock() < deadline:
+        now = {one.name: one.ready for one in cluster.deployments(settings.endpoint)}
+        if all(now.get(name, 0) >= count for name, count in old.items()):
+            break
+        sleep(_LOOK_SECONDS)
+    cluster.scale(settings.deployment, 0)
+
+
+def rollout() -> None:
+    """Move an endpoint's replicas to one of its Deployments; runs in a pod, its settings are MODELBERTH_ROLLOUT_….
+
+    Exit codes: 0 it serves; 1 its replicas did not become ready; 3 an alarm fired and brought back what served before.
+
+    Example: modelberth rollout
+    """
+    settings = Settings.from_environment()
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    try:
+        roll_out(settings, Api(settings.prometheus), say)
+    except RolledBack as error:
+        say(f"error: {error}")
+        raise SystemExit(ROLLED_BACK) from None

@@ -20,6 +20,7 @@ class Platform:
 
 
 PLATFORMS = {
+    "kubernetes": Platform("modelberth.platforms.kubernetes", extra="kubernetes"),
     "sagemaker": Platform("modelberth.platforms.sagemaker", extra="aws"),
 }
 

@@ -14,9 +14,9 @@ from sandbox.settings import BIN, PULUMI_HOME, ROOT
 
 
 def ensure_tools(bin_folder: Path = BIN) -> Engine:
-    """Return the engine, with a provider for AWS in reach.
+    """Return the engine, with the providers in reach.
 
-    An installed Pulumi fetches the official plugin by itself; an engine that was built here gets our own.
+    An installed Pulumi fetches the official plugins by itself; an engine that was built here gets our own.
 
     Raises:
         ModelberthError: there is no engine and none can be built.
@@ -24,8 +24,10 @@ def ensure_tools(bin_folder: Path = BIN) -> Engine:
     engine = ensure_engine(bin_folder)
     if not engine.installed:
         # Among Pulumi's own plugins, under the SDK's version: it is found as the official one would be.
-        plugin = PULUMI_HOME / "plugins" / f"resource-aws-v{importlib.metadata.version('pulumi-aws')}"
-        write_launcher(plugin / "pulumi-resource-aws", "-m sandbox.providers.aws")
+        for name in ("aws", "kubernetes"):
+            version = importlib.metadata.version(f"pulumi-{name}")
+            folder = PULUMI_HOME / "plugins" / f"resource-{name}-v{version}"
+            write_launcher(folder / f"pulumi-resource-{name}", f"-m sandbox.providers.{name}")
     return engine
 
 

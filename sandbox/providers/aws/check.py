@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.providers.aws import schema
-from sandbox.providers.aws.wire import UNKNOWN, Asset, is_unknown
+from sandbox.providers.wire import UNKNOWN, Asset, is_unknown
 
 DEFAULTS = "__defaults"
 """The inputs' list of the properties that the provider, not the program, filled in."""

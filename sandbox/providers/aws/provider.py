@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
-import logging
-import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent import futures
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
+from google.protobuf import empty_pb2
 
+from sandbox.providers import plugin
 from sandbox.providers.aws import compare, schema
 from sandbox.providers.aws.check import DEFAULTS, Failure, auto_name, check_object
 from sandbox.providers.aws.cloud import Call, Cancelled, Cloud, CloudError, CreateFailed, Settings
 from sandbox.providers.aws.resource import Change, Resource, Values
-from sandbox.providers.aws.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
-from sandbox.providers.aws.wire import UNKNOWN, decode, encode, is_unknown
+from sandbox.providers.plugin import answer, init_failed
+from sandbox.providers.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
+from sandbox.providers.wire import UNKNOWN, decode, encode, is_unknown
 
 VERSION = "7.51.1"
 """The official version whose behaviour this follows: the engine sees it as the plugin's version."""
-
-_OPTIONS = [
-    ("grpc.max_receive_message_length", 400 * 1024 * 1024),
-    ("grpc.max_send_message_length", 400 * 1024 * 1024),
-]
-_log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -116,7 +107,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return provider_pb2.InvokeResponse()
             return provider_pb2.InvokeResponse(**{"return": encode(function(self._cloud, arguments))})
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     # Resources
 
@@ -127,7 +118,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             inputs, failures = check(rules, name, olds, news, request.randomSeed, _autonaming(request))
             return provider_pb2.CheckResponse(inputs=encode(inputs), failures=_failures(failures))
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -136,7 +127,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             olds = decode(request.old_inputs) or state
             return self._diff(rules, olds, state, news, set(request.ignoreChanges))
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     def _diff(self, rules: Resource, olds: Values, state: Values, news: Values, ignored: set[str]) -> Any:
         changes = differences(rules, olds, news)
@@ -192,15 +183,15 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             except CreateFailed as failed:
                 reason = f"creating {request.urn}: {failed}"
                 state = self._state_or(call, rules, failed.identifier, values)
-                return _init_failed(context, failed.identifier, state, reason)
+                return init_failed(context, failed.identifier, state, reason)
             try:
                 state = self._read_back(call, rules, identifier, values)
             except CloudError as error:
                 # It was made: a state that does not know of it would leave it behind.
-                return _init_failed(context, identifier, self._merge(rules, values, {}, call), str(error))
+                return init_failed(context, identifier, self._merge(rules, values, {}, call), str(error))
             return provider_pb2.CreateResponse(id=identifier, properties=encode(state))
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -218,7 +209,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 inputs = _imported(rules, after, self._cloud.settings.region)
             return provider_pb2.ReadResponse(id=identifier, properties=encode(after), inputs=encode(inputs))
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -243,10 +234,10 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                     rules.update(call, request.id, Change(state, values, changed))
             except CreateFailed as failed:
                 reason = f"updating {request.urn}: {failed}"
-                return _init_failed(context, request.id, self._state_or(call, rules, request.id, values), reason)
+                return init_failed(context, request.id, self._state_or(call, rules, request.id, values), reason)
             return provider_pb2.UpdateResponse(properties=encode(self._read_back(call, rules, request.id, values)))
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -257,7 +248,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             rules.delete(call, request.id, state)
             return empty_pb2.Empty()
 
-        return _answer(context, work)
+        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
 
     # Parts of the above
 
@@ -492,57 +483,6 @@ def _failures(failures: list[Failure]) -> list[Any]:
     return [provider_pb2.CheckFailure(property=item.path, reason=item.reason) for item in failures]
 
 
-def _answer(context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
-    """Do the work; what goes wrong reaches the user as one line."""
-    try:
-        return work()
-    except (CloudError, Refused, Cancelled) as error:
-        context.abort(grpc.StatusCode.UNKNOWN, str(error))
-    except grpc.RpcError:
-        raise
-    except Exception as error:
-        if not str(error) and type(error) is Exception:
-            raise  # grpc's own way out of `abort`
-        _log.exception("internal error")
-        context.abort(
-            grpc.StatusCode.INTERNAL,
-            f"internal error of the sandbox's AWS provider: {type(error).__name__}: {error}",
-        )
-
-
-def _init_failed(context: grpc.ServicerContext, identifier: str, state: Values, reason: str) -> Any:
-    """Say that the resource exists but is not usable: the engine records it and its state."""
-    detail = any_pb2.Any()
-    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=identifier, properties=encode(state), reasons=[reason]))
-    # google.rpc.Status, written by hand: fields code (1), message (2) and details (3).
-    body = detail.SerializeToString()
-    text = reason.encode()
-    status = b"\x08\x02\x12" + _varint(len(text)) + text + b"\x1a" + _varint(len(body)) + body
-    context.set_trailing_metadata((("grpc-status-details-bin", status),))
-    context.abort(grpc.StatusCode.UNKNOWN, reason)
-
-
-def _varint(number: int) -> bytes:
-    result = bytearray()
-    while number > 0x7F:
-        result.append(number & 0x7F | 0x80)
-        number >>= 7
-    result.append(number)
-    return bytes(result)
-
-
 def serve() -> int:
-    """Listen on loopback, print the port for the engine, serve until stopped."""
-    parser = argparse.ArgumentParser(description="The sandbox's AWS provider plugin (gRPC).")
-    parser.add_argument("engine", nargs="?", help="address of the engine; not needed")
-    parser.parse_known_args()
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(AwsProvider(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(port, flush=True)
-    # The engine ends a plugin with an interrupt; an interrupted update reaches it through Cancel.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop(grace=None))
-    server.wait_for_termination()
-    return 0
+    """Serve one engine until it stops this process."""
+    return plugin.serve(AwsProvider(), "The sandbox's AWS provider plugin (gRPC).")

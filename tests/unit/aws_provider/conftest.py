@@ -11,8 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from sandbox.providers.aws.provider import AwsProvider
-from sandbox.providers.aws.stubs import provider_pb2, provider_pb2_grpc
-from sandbox.providers.aws.wire import decode, encode
+from sandbox.providers.stubs import provider_pb2, provider_pb2_grpc
+from sandbox.providers.wire import decode, encode
 
 
 class Engine:

@@ -14,8 +14,8 @@ import pytest
 
 from sandbox.providers.aws import compare, schema
 from sandbox.providers.aws.resources import RESOURCES
-from sandbox.providers.aws.stubs import provider_pb2
-from sandbox.providers.aws.wire import UNKNOWN, Asset, decode, encode
+from sandbox.providers.stubs import provider_pb2
+from sandbox.providers.wire import UNKNOWN, Asset, decode, encode
 
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"

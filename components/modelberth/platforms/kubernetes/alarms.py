@@ -109,9 +109,10 @@ def rule(alarm: str, name: str, rule: AlarmRule, args: MonitoringAlarmsArgs) -> 
     kind = ALARMS[alarm]
     sign = ">" if kind.side == "above" else "<"
     held = rule.period * (rule.periods - 1)
+    value = promql.expression(alarm, kind, rule.period, args.endpoint_name, args.endpoint)
     return {
         "alert": name,
-        "expr": f"{promql.expression(alarm, kind, rule.period, args.endpoint_name, args.endpoint)} {sign} {rule.threshold:g}",
+        "expr": f"{value} {sign} {rule.threshold:g}",
         "for": f"{round(held.total_seconds())}s",
         "labels": {"severity": "critical" if kind.source == "endpoint" else "warning", "alarm": alarm}
         | {"endpoint": args.endpoint_name, "model": args.model},

@@ -14,7 +14,7 @@ from ...spec import Spec
 _LABEL_VALUE = r"(?=.{0,63}$)([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?"
 _LABEL_NAME = r"(?=.{1,63}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 _SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-NAMESPACE = r"^(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+NAMESPACE = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """The name of a namespace: a DNS label of RFC 1123."""
 
 URL = r"^https?://\S+$"

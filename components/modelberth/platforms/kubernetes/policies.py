@@ -63,7 +63,10 @@ def allow(
             {"from_": [{"namespace_selector": {}}], "ports": [{"protocol": "TCP", "port": serves}]},
         ]
     kubernetes.networking.v1.NetworkPolicy(
-        name, metadata=objects.metadata(args, options, instance, component, instance), spec=spec, opts=opts
+        name,
+        metadata=objects.metadata(args, options, f"{instance}-{component}-traffic", component, instance),
+        spec=spec,
+        opts=opts,
     )
 
 

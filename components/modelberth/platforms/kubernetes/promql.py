@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-from model_packaging.jobs.monitor.names import prometheus_name
-
 from ...quantities import format_duration
 from ...spec import EndpointSpec
 from ...vocabulary import AlarmKind
@@ -17,7 +15,7 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
     pods = f'{{{INSTANCE}="{endpoint}"}}'
     over = f"[{format_duration(period)}]"
     if kind.source == "monitor":
-        return f'{prometheus_name(alarm)}{{endpoint="{endpoint}"}}'
+        return f'{_gauge(alarm)}{{endpoint="{endpoint}"}}'
     if alarm in ("latency_p95", "latency_p99"):
         quantile = {"latency_p95": 0.95, "latency_p99": 0.99}[alarm]
         return f"histogram_quantile({quantile}, sum by (le) (rate({_DURATION}_bucket{pods}{over})))"
@@ -36,3 +34,8 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
 
 
 _REQUESTS, _DURATION = "modelberth_requests_total", "modelberth_request_duration_seconds"
+
+
+def _gauge(measure: str) -> str:
+    """The monitor's own gauge of a measure."""
+    return f"modelberth_{measure.replace('.', '_')}"

@@ -82,6 +82,18 @@ class Asset:
         raise ValueError("only file and text assets are supported here")
 
 
+@dataclass(frozen=True)
+class Secret:
+    """A value that the engine must keep secret; only for what is sent to it."""
+
+    value: Any
+
+
+def secret(value: Any) -> Secret:
+    """Mark a value as secret."""
+    return Secret(value)
+
+
 def is_unknown(value: Any) -> bool:
     """Whether the value, or anything inside it, is not known yet."""
     if value is UNKNOWN:
@@ -159,6 +171,8 @@ def _encode(value: Any) -> struct_pb2.Value:
         return struct_pb2.Value(string_value=value)
     if isinstance(value, bytes):
         return struct_pb2.Value(string_value=base64.b64encode(value).decode())
+    if isinstance(value, Secret):
+        return struct_pb2.Value(struct_value=encode({_SIGNATURE: _SECRET, "value": value.value}))
     if isinstance(value, Asset):
         fields = {_SIGNATURE: value.signature, "hash": value.hash, **dict(value.properties)}
         return struct_pb2.Value(struct_value=encode(fields))

@@ -1,0 +1,79 @@
+"""What every provider plugin does: serve one engine over gRPC, and tell failures as the engine expects them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+
+from sandbox.providers.stubs import provider_pb2, provider_pb2_grpc
+from sandbox.providers.wire import encode
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 400 * 1024 * 1024),
+    ("grpc.max_send_message_length", 400 * 1024 * 1024),
+]
+_log = logging.getLogger(__name__)
+
+
+def answer(context: grpc.ServicerContext, work: Callable[[], Any], provider: str, *expected: type[Exception]) -> Any:
+    """Do the work; what goes wrong reaches the user as one line. `expected` are the errors that are no mistake of
+    the provider's own."""
+    try:
+        return work()
+    except expected as error:
+        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+    except grpc.RpcError:
+        raise
+    except Exception as error:
+        if not str(error) and type(error) is Exception:
+            raise  # grpc's own way out of `abort`
+        _log.exception("internal error")
+        context.abort(
+            grpc.StatusCode.INTERNAL,
+            f"internal error of the sandbox's {provider} provider: {type(error).__name__}: {error}",
+        )
+
+
+def init_failed(context: grpc.ServicerContext, identifier: str, state: dict[str, Any], *reasons: str) -> Any:
+    """Say that the resource exists but is not usable: the engine records it and its state."""
+    detail = any_pb2.Any()
+    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=identifier, properties=encode(state), reasons=list(reasons)))
+    # google.rpc.Status, written by hand: fields code (1), message (2) and details (3).
+    body = detail.SerializeToString()
+    text = reasons[0].encode()
+    status = b"\x08\x02\x12" + _varint(len(text)) + text + b"\x1a" + _varint(len(body)) + body
+    context.set_trailing_metadata((("grpc-status-details-bin", status),))
+    context.abort(grpc.StatusCode.UNKNOWN, reasons[0])
+
+
+def _varint(number: int) -> bytes:
+    result = bytearray()
+    while number > 0x7F:
+        result.append(number & 0x7F | 0x80)
+        number >>= 7
+    result.append(number)
+    return bytes(result)
+
+
+def serve(provider: Any, description: str) -> int:
+    """Listen on loopback, print the port for the engine, serve until stopped."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("engine", nargs="?", help="address of the engine; not needed")
+    parser.parse_known_args()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=_OPTIONS)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    # The engine ends a plugin with an interrupt; an interrupted update reaches it through Cancel.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop(grace=None))
+    server.wait_for_termination()
+    return 0

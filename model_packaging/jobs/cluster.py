@@ -19,6 +19,8 @@ from model_packaging.errors import ModelberthError
 
 _ENDPOINT = "app.kubernetes.io/instance"
 _COMPONENT = "app.kubernetes.io/component=endpoint"
+_REVISION = "modelberth/revision"
+_LOG_LINES, _MOST_LINES = 8, 30
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -112,10 +114,38 @@ class Api:
         }
         return "metadata" in self._call("POST", f"{own}/jobs", json=job, there_already={})
 
-    def reasons(self, endpoint: str) -> list[str]:
-        """Why pods of an endpoint don't become ready, one sentence each."""
-        pods = self._list("api/v1", "pods", endpoint)
-        return [f"pod {pod['metadata']['name']}: {reason}" for pod in pods for reason in _reasons(pod)][:10]
+    def restarts(self, endpoint: str, deployment: str) -> int:
+        """How often a container of a Deployment's pods has ended and was started again, at most."""
+        counts = [
+            container.get("restartCount", 0) for pod in self._pods(endpoint, deployment) for container in _of(pod)
+        ]
+        return max(counts, default=0)
+
+    def reasons(self, endpoint: str, deployment: str) -> list[str]:
+        """Why pods of a Deployment don't become ready, one sentence each, with the end of their logs."""
+        found: list[str] = []
+        for pod in self._pods(endpoint, deployment):
+            name = pod["metadata"]["name"]
+            found += [f"pod {name}: {reason}" for reason in _reasons(pod)]
+            for container in _of(pod):
+                if container.get("restartCount") or container.get("state", {}).get("terminated", {}).get("exitCode"):
+                    found += [f"{container['name']} of {name}: {line}" for line in self._log(name, container)]
+        return found[:_MOST_LINES]
+
+    def _log(self, pod: str, container: Mapping[str, Any]) -> list[str]:
+        previous = "terminated" not in container.get("state", {})
+        path = f"api/v1/namespaces/{self._namespace}/pods/{pod}/log"
+        query = {"container": container["name"], "tailLines": _LOG_LINES, "previous": str(previous).lower()}
+        headers = {"Authorization": f"Bearer {(self._account / 'token').read_text().strip()}"}
+        answer = self._session.get(f"{self._base}/{path}", params=query, headers=headers, timeout=10)
+        return answer.text.splitlines() if answer.ok else []
+
+    def _pods(self, endpoint: str, deployment: str) -> list[dict[str, Any]]:
+        return [
+            pod
+            for pod in self._list("api/v1", "pods", endpoint)
+            if pod["metadata"].get("labels", {}).get(_REVISION) == deployment
+        ]
 
     def _query(self, query: str) -> list[dict[str, Any]]:
         address = f"{self._prometheus}/api/v1/query"
@@ -167,9 +197,14 @@ def _settled(deployment: Mapping[str, Any]) -> bool:
     return deployment.get("status", {}).get("observedGeneration") == deployment["metadata"].get("generation")
 
 
+def _of(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+
+
 def _reasons(pod: Mapping[str, Any]) -> Iterator[str]:
     status = pod.get("status", {})
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+    for container in _of(pod):
         state = {**container.get("lastState", {}), **container.get("state", {})}
         for kind in ("waiting", "terminated"):
             found = state.get(kind)

@@ -21,6 +21,7 @@ ROLLED_BACK = 3
 """The exit code of a rollout that an alarm brought back."""
 
 _LOOK_SECONDS = 2.0
+_MOST_RESTARTS = 3
 
 
 class RolledBack(ModelberthError):
@@ -103,12 +104,16 @@ class Cluster(Protocol):
         """Set how many replicas a Deployment wants."""
         ...
 
+    def restarts(self, endpoint: str, deployment: str) -> int:
+        """How often a container of a Deployment's pods has ended and was started again, at most."""
+        ...
+
     def firing(self, alarms: Sequence[str]) -> list[str]:
         """Which of the alarms fire."""
         ...
 
-    def reasons(self, endpoint: str) -> list[str]:
-        """Why pods of an endpoint don't become ready, one sentence each."""
+    def reasons(self, endpoint: str, deployment: str) -> list[str]:
+        """Why pods of a Deployment don't become ready, one sentence each."""
         ...
 
 
@@ -173,13 +178,17 @@ def _await_ready(
         now = {one.name: one for one in cluster.deployments(settings.endpoint)}
         if now[settings.deployment].ready >= replicas:
             return
-        if clock() >= deadline:
+        # One that ends again and again will not become ready by waiting longer.
+        if clock() >= deadline or cluster.restarts(settings.endpoint, settings.deployment) >= _MOST_RESTARTS:
             ready = now[settings.deployment].ready
+            # Before the pods are gone that could tell why.
+            reasons = cluster.reasons(settings.endpoint, settings.deployment)
             _go_back(settings, cluster, old, clock, sleep)
+            outcome = "was rolled back" if old else "does not serve"
             raise ModelberthError(
-                f"{ready} of {replicas} replicas of {settings.deployment} were ready after "
-                f"{settings.ready_seconds:g} s; what served before serves on",
-                *cluster.reasons(settings.endpoint),
+                f"endpoint {settings.endpoint} {outcome}: {ready} of {replicas} replicas of {settings.deployment} were "
+                f"ready after {settings.ready_seconds:g} s",
+                *reasons,
             )
         sleep(_LOOK_SECONDS)
 
@@ -201,8 +210,8 @@ def _bake(
         if firing := cluster.firing(watched):
             _go_back(settings, cluster, old, clock, sleep)
             raise RolledBack(
-                f"rolled back: {', '.join(firing)} fired while {settings.deployment} was watched; what served before "
-                "serves again"
+                f"endpoint {settings.endpoint} was rolled back: {', '.join(firing)} fired while "
+                f"{settings.deployment} was watched; what served before serves again"
             )
 
 

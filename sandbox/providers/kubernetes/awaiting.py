@@ -89,7 +89,8 @@ def _deployment(cluster: Cluster, live: Object) -> tuple[bool, str]:
     return updated >= wanted and available >= wanted and status.get("replicas", 0) == wanted, ""
 
 
-def _job(cluster: Cluster, live: Object) -> tuple[bool, str]:
+def job_state(live: Object) -> tuple[bool, str]:
+    """Whether a Job is done, and why it failed."""
     conditions = {one["type"]: one for one in (live.get("status") or {}).get("conditions") or []}
     failed = conditions.get("Failed", {})
     if failed.get("status") == "True":
@@ -116,7 +117,7 @@ def _service(cluster: Cluster, live: Object) -> tuple[bool, str]:
 
 _STATES: dict[str, Callable[[Cluster, Object], tuple[bool, str]]] = {
     "apps/v1/Deployment": _deployment,
-    "batch/v1/Job": _job,
+    "batch/v1/Job": lambda cluster, live: job_state(live),
     "v1/Service": _service,
 }
 

@@ -23,6 +23,7 @@ VERSION = "4.34.2"
 
 INPUTS, MANAGER, AUTONAMED = "__inputs", "__fieldManager", "pulumi.com/autonamed"
 _FORCE = "pulumi.com/patchForce"
+_REPLACE_UNREADY = "pulumi.com/replaceUnready"
 
 
 class Refused(Exception):
@@ -108,7 +109,10 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                 for path, kind in differing.items()
                 if not any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in ignored)
             }
+            if self._failed_job(news):
+                found["metadata.annotations"] = "update"
             replaced = {path for path in found if objects.forces_new(news, path, self._cluster.settings)}
+            replaced |= {"metadata.annotations"} if self._failed_job(news) else set()
             autonamed = AUTONAMED in ((news.get("metadata") or {}).get("annotations") or {})
             same_name = all(
                 (olds.get("metadata") or {}).get(part) == (news.get("metadata") or {}).get(part)
@@ -132,6 +136,17 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             )
 
         return self._answer(context, work)
+
+    def _failed_job(self, news: Object) -> bool:
+        """Whether it is a Job that failed and says that it is to be run again then."""
+        annotations = (news.get("metadata") or {}).get("annotations") or {}
+        if annotations.get(_REPLACE_UNREADY) != "true" or objects.key(news) != "batch/v1/Job" or is_unknown(news):
+            return False
+        try:
+            live = self._live(news)
+        except ClusterError:
+            return False
+        return live is not None and bool(awaiting.job_state(live)[1])
 
     def _differing(self, olds: Object, news: Object, state: Object) -> dict[str, str]:
         """What differs as the API server says; by the inputs alone where it can't be asked."""

@@ -82,7 +82,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: MonitoringAl
         made = _files(name, physical, groups, options, args, child)
     dashboard = kubernetes.core.v1.ConfigMap(
         f"{name}-dashboard",
-        metadata=_labelled(
+        metadata=objects.labelled(
             objects.metadata(args, options, f"{physical}-dashboard"[:253], _COMPONENT, physical),
             # What the sidecar of Grafana's own chart looks for.
             {"grafana_dashboard": "1"},
@@ -199,7 +199,10 @@ def _files(
     ) -> kubernetes.core.v1.ConfigMap:
         described = objects.metadata(args, options, f"{physical}-{suffix}"[:253], _COMPONENT, physical)
         return kubernetes.core.v1.ConfigMap(
-            f"{name}-{resource}", metadata=_labelled(described, {"modelberth/rules": label}), data=data, opts=child
+            f"{name}-{resource}",
+            metadata=objects.labelled(described, {"modelberth/rules": label}),
+            data=data,
+            opts=child,
         )
 
     made: list[pulumi.CustomResource] = [
@@ -237,12 +240,6 @@ def _mail(addresses: Any) -> list[str]:
 
 def _web(addresses: Any) -> list[str]:
     return [one for one in addresses if not one.startswith("mailto:")]
-
-
-def _labelled(
-    metadata: kubernetes.meta.v1.ObjectMetaArgsDict, further: dict[str, str]
-) -> kubernetes.meta.v1.ObjectMetaArgsDict:
-    return {**metadata, "labels": {**metadata.get("labels", {}), **further}}  # pyright: ignore
 
 
 def _monitor(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,19 @@ from .objects import NamespaceOptions
 class Options(NamespaceOptions):
     """`bucket.kubernetes`: the object store."""
 
-    endpoint_url: str = Field(pattern=r"^https?://[^/\s]+$")
-    """The store's address as pods reach it, such as https://objects.example.org."""
+    endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    """The store's address as pods reach it, such as https://objects.example.org; AWS_ENDPOINT_URL_S3 in the Secret if
+    left out."""
     external_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
-    """Its address as the machine reaches it that runs `pulumi up`; the same if left out."""
+    """Its address as the machine reaches it that runs `pulumi up`; MODELBERTH_STORE_EXTERNAL_URL in the Secret, or the
+    same, if left out."""
     secret: str = Field(pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+$")
     """An existing Secret, `<name>` or `<namespace>/<name>`, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a user
     of the store that may make the bucket, read and write it."""
     bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     """The bucket's name; made of project, stack and component if left out."""
-    region: str = "us-east-1"
-    """What requests are signed for; most stores on site take any."""
+    region: str | None = None
+    """What requests are signed for; AWS_REGION in the Secret, or us-east-1, if left out."""
     ca_file: Path | None = None
     """Certificates, in PEM, that the store's own is checked against."""
 
@@ -75,7 +76,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ArtifactBuck
         f"{name}-access",
         metadata=objects.metadata(args, options, bucket, "bucket", bucket),
         type="Opaque",
-        data=reached.apply(lambda access: store.secret_data(access, options.external_url)),
+        data=reached.apply(store.secret_data),
         opts=child,
     )
     ready = pulumi.Output.unsecret(
@@ -89,18 +90,22 @@ async def _ensure(
 ) -> str:
     if not pulumi.runtime.is_dry_run():
         wanted = store.Wanted(args.keep_noncurrent.days, _text(args.encryption_key))
-        here = replace(access, endpoint_url=options.external_url or options.endpoint_url)
-        for sentence in await asyncio.to_thread(store.ensure, bucket, wanted, here):
+        if urlsplit(access.endpoint_url).scheme == "http" and not args.development:
+            raise store.ModelberthError(
+                f"the Secret {options.secret} names the store {access.endpoint_url}, which is not encrypted in transit"
+            )
+        for sentence in await asyncio.to_thread(store.ensure, bucket, wanted, access):
             pulumi.log.warn(sentence, component)
     return bucket
 
 
 def _access(options: Options, data: Mapping[str, str]) -> store.Access:
-    values = store.decoded(data, store.CREDENTIALS, options.secret)
-    return store.Access(
-        options.endpoint_url,
-        options.region,
-        *(values[key] for key in store.CREDENTIALS),
+    return store.access_from(
+        data,
+        options.secret,
+        endpoint_url=options.endpoint_url,
+        external_url=options.external_url,
+        region=options.region,
         certificates=options.ca_file.read_text() if options.ca_file else None,
     )
 

@@ -96,7 +96,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     service = kubernetes.core.v1.Service(
         name,
         # Its pods come later than it does, and waiting for the first of them would be for ever.
-        metadata={**described, "annotations": {**described.get("annotations", {}), **objects.SKIP_AWAIT}},  # pyright: ignore[reportGeneralTypeIssues]
+        metadata=objects.annotated(described, objects.SKIP_AWAIT),
         spec={
             "type": "ClusterIP",
             "selector": objects.labels(_COMPONENT, endpoint),
@@ -218,7 +218,8 @@ def _deployment(
     ]
     return kubernetes.apps.v1.Deployment(
         content_name(f"{name}-revision", content),
-        metadata=described,
+        # The rollout waits for its pods, and says why they don't come up.
+        metadata=objects.annotated(described, objects.SKIP_AWAIT),
         spec={
             # How many replicas run is left to the rollout and to autoscaling.
             "selector": {"match_labels": {objects.INSTANCE: endpoint, REVISION: revision}},
@@ -237,10 +238,7 @@ def _deployment(
                 "spec": spec,
             },
         },
-        opts=pulumi.ResourceOptions(
-            parent=component,
-            custom_timeouts=pulumi.CustomTimeouts(create=f"{options.startup_timeout_seconds + 300}s"),
-        ),
+        opts=pulumi.ResourceOptions(parent=component),
     )
 
 
@@ -270,6 +268,7 @@ def _rollout(
             {"api_groups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
             {"api_groups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get", "patch"]},
             {"api_groups": [""], "resources": ["pods"], "verbs": ["list"]},
+            {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         ],
         opts=child,
     )
@@ -332,7 +331,10 @@ def _rollout(
     deadline = 2 * (bake + options.startup_timeout_seconds) + 600
     return kubernetes.batch.v1.Job(
         content_name(f"{name}-rollout", content),
-        metadata=objects.metadata(args, options, revision, "rollout", endpoint),
+        # One that failed is run again by the next `up`.
+        metadata=objects.metadata(
+            args, options, revision, "rollout", endpoint, annotations={"pulumi.com/replaceUnready": "true"}
+        ),
         spec={
             "backoff_limit": 3,
             "active_deadline_seconds": deadline,
@@ -423,7 +425,7 @@ def _ingress(
     kubernetes.networking.v1.Ingress(
         f"{name}-ingress",
         # Many controllers on site never write down an address.
-        metadata={**described, "annotations": {**described.get("annotations", {}), **objects.SKIP_AWAIT}},  # pyright: ignore[reportGeneralTypeIssues]
+        metadata=objects.annotated(described, objects.SKIP_AWAIT),
         spec=spec,
         opts=child,
     )

@@ -92,6 +92,20 @@ def metadata(
     return made
 
 
+def annotated(
+    metadata: kubernetes.meta.v1.ObjectMetaArgsDict, annotations: dict[str, str]
+) -> kubernetes.meta.v1.ObjectMetaArgsDict:
+    """Return metadata with further annotations."""
+    return {**metadata, "annotations": {**metadata.get("annotations", {}), **annotations}}  # pyright: ignore
+
+
+def labelled(
+    metadata: kubernetes.meta.v1.ObjectMetaArgsDict, further: dict[str, str]
+) -> kubernetes.meta.v1.ObjectMetaArgsDict:
+    """Return metadata with further labels."""
+    return {**metadata, "labels": {**metadata.get("labels", {}), **further}}  # pyright: ignore
+
+
 def labels(component: str, instance: str) -> dict[str, str]:
     """Return the labels by which one capability's pods are selected."""
     return {

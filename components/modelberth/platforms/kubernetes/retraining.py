@@ -22,7 +22,7 @@ from . import objects, policies, recurring, store
 from .objects import StoreOptions
 
 _COMPONENT = "retraining"
-_LOOK = "*/5 * * * *"
+_LOOK = "* * * * *"
 
 
 class Options(StoreOptions):
@@ -119,7 +119,7 @@ def _start_on_drift(
     options: Options,
     started: kubernetes.batch.v1.CronJob,
 ) -> None:
-    """Look every few minutes whether the alarm fires, and start a run once for each time that it begins to."""
+    """Look every minute whether the alarm fires, and start a run once for each time that it begins to."""
     child = pulumi.ResourceOptions(parent=component)
     physical = physical_name(name, longest=recurring.LONGEST_NAME)
     described = objects.metadata(args, options, physical, "drift", physical)

@@ -68,7 +68,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelDeploym
     }
     namespace = kubernetes.core.v1.Namespace(
         f"{name}-namespace",
-        metadata={**described, "labels": {**described.get("labels", {}), **security}},  # pyright: ignore[reportGeneralTypeIssues]
+        metadata=objects.labelled(described, security),
         opts=child,
     )
     inside = NamespaceOptions(namespace=objects.settled(namespace.metadata, "name"))

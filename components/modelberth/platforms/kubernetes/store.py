@@ -32,10 +32,11 @@ class Access:
     """How a store is reached.
 
     Attributes:
-        endpoint_url: Its address.
+        endpoint_url: Its address as pods reach it.
         region: What its requests are signed for.
         access_key_id: Who asks.
         secret_access_key: The secret of who asks.
+        external_url: Its address as the program reaches it, if that is another one.
         certificates: In PEM, what its own is checked against; the system's if left out.
     """
 
@@ -43,7 +44,13 @@ class Access:
     region: str
     access_key_id: str
     secret_access_key: str = field(repr=False)
+    external_url: str | None = None
     certificates: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address as the program reaches it."""
+        return self.external_url or self.endpoint_url
 
     @property
     def verify(self) -> str | None:
@@ -56,7 +63,7 @@ class Access:
         return {
             "key": self.access_key_id,
             "secret": self.secret_access_key,
-            "endpoint_url": self.endpoint_url,
+            "endpoint_url": self.url,
             "client_kwargs": client,
         }
 
@@ -67,7 +74,7 @@ CERTIFICATES_FOLDER, CERTIFICATES = "/etc/modelberth/store", "ca.crt"
 _ADDRESS, _EXTERNAL = "AWS_ENDPOINT_URL_S3", "MODELBERTH_STORE_EXTERNAL_URL"
 
 
-def secret_data(access: Access, external_url: str | None) -> dict[str, str]:
+def secret_data(access: Access) -> dict[str, str]:
     """Return a Secret's data, from which pods take variables and the program its own access."""
     values = {
         CREDENTIALS[0]: access.access_key_id,
@@ -75,37 +82,41 @@ def secret_data(access: Access, external_url: str | None) -> dict[str, str]:
         _ADDRESS: access.endpoint_url,
         "AWS_REGION": access.region,
     }
-    if external_url is not None:
-        values[_EXTERNAL] = external_url
+    if access.external_url is not None:
+        values[_EXTERNAL] = access.external_url
     if access.certificates is not None:
         values |= {"AWS_CA_BUNDLE": f"{CERTIFICATES_FOLDER}/{CERTIFICATES}", CERTIFICATES: access.certificates}
     return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
 
 
-def access_from(data: Mapping[str, str], name: str) -> Access:
-    """Return how the program reaches a store, from the data of the Secret `name` that `secret_data` wrote.
+def access_from(data: Mapping[str, str], name: str, **written: str | None) -> Access:
+    """Return how a store is reached, from the data of the Secret `name`; what is `written` goes before it.
 
     Raises:
         ModelberthError: the Secret lacks a key.
     """
-    values = decoded(data, (*CREDENTIALS, _ADDRESS), name)
+    known = {
+        "endpoint_url": _ADDRESS,
+        "external_url": _EXTERNAL,
+        "region": "AWS_REGION",
+        "certificates": CERTIFICATES,
+    }
+    values = _decoded(data)
+    found = {field: written.get(field) or values.get(key) for field, key in known.items()}
+    missing = [key for key in CREDENTIALS if not values.get(key)]
+    missing += [] if found["endpoint_url"] else [_ADDRESS]
+    if missing:
+        raise ModelberthError(f"the Secret {name} lacks {' and '.join(missing)}")
     return Access(
-        values.get(_EXTERNAL) or values[_ADDRESS],
-        values.get("AWS_REGION") or "us-east-1",
+        str(found["endpoint_url"]),
+        found["region"] or "us-east-1",
         *(values[key] for key in CREDENTIALS),
-        certificates=values.get(CERTIFICATES),
+        external_url=found["external_url"],
+        certificates=found["certificates"],
     )
 
 
-def decoded(data: Mapping[str, str], required: Sequence[str], name: str) -> dict[str, str]:
-    """Return a Secret's data in plain text.
-
-    Raises:
-        ModelberthError: it lacks what is required.
-    """
-    missing = [key for key in required if not data.get(key)]
-    if missing:
-        raise ModelberthError(f"the Secret {name} lacks {' and '.join(missing)}")
+def _decoded(data: Mapping[str, str]) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
@@ -151,13 +162,13 @@ def ensure(bucket: str, wanted: Wanted, access: Access) -> list[str]:
     client: Any = get_session().create_client(
         "s3",
         region_name=access.region,
-        endpoint_url=access.endpoint_url,
+        endpoint_url=access.url,
         aws_access_key_id=access.access_key_id,
         aws_secret_access_key=access.secret_access_key,
         verify=access.verify,
         config=Config(s3={"addressing_style": "path"}, connect_timeout=10, retries={"max_attempts": 3}),
     )
-    where = f"the store {access.endpoint_url}"
+    where = f"the store {access.url}"
     try:
         _create(client, bucket)
     except ClientError as error:

@@ -41,7 +41,7 @@ def packages() -> Path:
 @pytest.fixture(scope="module", params=sorted(PLATFORMS))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[World]:
     """A platform, and the suite's stack with nothing deployed yet."""
-    found = world_class(request.param)(tmp_path_factory.mktemp(request.param) / "project", packages)
+    found = world_class(request.param)(request.param, tmp_path_factory.mktemp(request.param) / "project", packages)
     found.start()
     try:
         found.prepare()

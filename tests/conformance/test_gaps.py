@@ -9,20 +9,27 @@ from modelberth.gaps import FEATURES, gaps_of
 from modelberth.model_deployment import prepare
 from modelberth.registry import PLATFORMS
 
-from tests.conformance.world import HERE
+from tests.conformance.world import HERE, world_class
 
-ASKING: dict[str, dict[str, Any]] = {
-    "bake_over_an_hour": {"endpoint": {"rollout": {"bake": "2h"}}},
-    "canary_of_one_replica": {"endpoint": {"scale": {"min": 1}, "rollout": {"canary": "10%"}}},
-    "day_and_weekday": {"retraining": {"schedule": "0 3 1 * 1"}},
-    "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
-}
-"""A specification that asks for each feature."""
+
+def asking(package: Path) -> dict[str, dict[str, Any]]:
+    """A specification that asks for each feature."""
+    rival = {"primary": {"weight": 75}, "rival": {"weight": 25, "package": str(package)}}
+    return {
+        "bake_over_an_hour": {"endpoint": {"rollout": {"bake": "2h"}}},
+        "canary_of_one_replica": {"endpoint": {"scale": {"min": 1}, "rollout": {"canary": "10%"}}},
+        "day_and_weekday": {"retraining": {"schedule": "0 3 1 * 1"}},
+        "disk_utilization": {"alarms": {"disk_utilization": {"above": "90%"}}},
+        "flexible_window": {"retraining": {"flexible_window": "1h"}},
+        "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
+        "shadow": {"endpoint": {"shadow": str(package)}},
+        "variants": {"endpoint": {"variants": rival}},
+    }
 
 
 def problems(platform: str, package: Path, data: Path, changes: dict[str, Any]) -> list[str]:
     retraining = {"schedule": "0 3 * * 1", "source": HERE / "model", "entrypoint": "train.py", "data": data}
-    model = changes | {"retraining": retraining | changes.get("retraining", {})}
+    model = world_class(platform).needed | changes | {"retraining": retraining | changes.get("retraining", {})}
     args = ModelDeploymentArgs.model_validate(
         {"platform": platform, "package": str(package), "image": "image", **model}
     )
@@ -32,7 +39,7 @@ def problems(platform: str, package: Path, data: Path, changes: dict[str, Any]) 
 @pytest.mark.parametrize("feature", sorted(FEATURES))
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
 def test_gap(platform: str, feature: str, packages: Path) -> None:
-    found = problems(platform, packages / "good", packages / "data", ASKING[feature])
+    found = problems(platform, packages / "good", packages / "data", asking(packages / "good")[feature])
     gap = gaps_of(platform).get(feature)
     if gap is None:
         assert found == []
@@ -43,9 +50,9 @@ def test_gap(platform: str, feature: str, packages: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
-def test_the_table_lists_known_features(platform: str) -> None:
+def test_the_table_lists_known_features(platform: str, packages: Path) -> None:
     assert gaps_of(platform).keys() <= FEATURES.keys()
-    assert ASKING.keys() == FEATURES.keys()
+    assert asking(packages / "good").keys() == FEATURES.keys()
 
 
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))

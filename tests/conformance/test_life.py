@@ -171,7 +171,7 @@ def test_a_scaled_endpoint_moves_to_larger_machines_and_is_scaled_again(world: W
     world.configure("better", endpoint=scaled)
     world.up()
     assert world.scaled(endpoint) == (2, 4)
-    world.configure("better", endpoint=scaled | {"compute": {"cpu": 8, "memory": "16Gi"}})
+    world.configure("better", endpoint=scaled | {"compute": world.larger})
     with traffic(world, endpoint, world.package("good").examples["inputs"]) as count:
         world.up()
     assert failures(count) == {}

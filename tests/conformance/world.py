@@ -37,7 +37,13 @@ BROKEN = "broken"
 class World(ABC):
     """One platform, running on this machine, and one stack of this suite on it."""
 
-    def __init__(self, folder: Path, packages: Path) -> None:
+    needed: dict[str, Any] = {}
+    """What a model must say of the platform before anything can be deployed there."""
+    larger: dict[str, Any] = {"cpu": 8, "memory": "16Gi"}
+    """A `compute` that this machine has, and that is more than the model's usual one."""
+
+    def __init__(self, platform: str, folder: Path, packages: Path) -> None:
+        self.platform = platform
         self.folder = folder
         self.packages = packages
         self.stack: Stack

@@ -27,7 +27,7 @@ from . import dashboards, objects, policies, promql, recurring, store
 from .objects import StoreOptions
 
 _COMPONENT = "alarms"
-_MONITOR_COMPUTE = ComputeSpec(cpu=2, memory=2 * 1024**3)
+_MONITOR_COMPUTE = ComputeSpec(cpu=0.5, memory=2 * 1024**3)
 _MONITOR_TIMEOUT = timedelta(hours=1)
 
 

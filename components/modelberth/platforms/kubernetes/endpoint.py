@@ -16,7 +16,7 @@ from ...errors import problems_of
 from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
-from ...spec import PRIMARY, ComputeSpec, Spec
+from ...spec import ComputeSpec, Spec
 from . import objects, pods, policies, store
 from .objects import StoreOptions
 
@@ -166,7 +166,7 @@ def _deployment(
         "MODELBERTH_DRAIN_SECONDS": str(_DRAIN_SECONDS),
     }
     if args.capture is not None:
-        environment["MODELBERTH_CAPTURE_URL"] = pulumi.Output.concat(args.bucket, f"/capture/{endpoint}/{PRIMARY}")
+        environment["MODELBERTH_CAPTURE_URL"] = pulumi.Output.concat(args.bucket, f"/capture/{endpoint}")
         environment["MODELBERTH_CAPTURE_SAMPLE"] = f"{100 * args.capture.sample:g}"
     fetch = pods.container(
         "fetch",

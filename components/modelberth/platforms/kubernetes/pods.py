@@ -31,10 +31,14 @@ _SCRATCH = "scratch"
 def resources(
     compute: ComputeSpec, accelerators: Mapping[str, int] | None = None
 ) -> kubernetes.core.v1.ResourceRequirementsArgsDict:
-    """Ask for what `compute` says and allow no more: a replica that grows beyond its memory is ended, not its node."""
-    asked = {"cpu": f"{round(compute.cpu * 1000)}m", "memory": str(compute.memory)}
-    asked |= {name: str(count) for name, count in (accelerators or {}).items()}
-    return {"requests": asked, "limits": asked}
+    """Ask for what `compute` says.
+
+    A replica that grows beyond its memory is ended, and not its node. Processors that are idle may be used: a limit
+    would slow answers down while nobody else needs them.
+    """
+    devices = {name: str(count) for name, count in (accelerators or {}).items()}
+    memory = {"memory": str(compute.memory)}
+    return {"requests": {"cpu": f"{round(compute.cpu * 1000)}m", **memory, **devices}, "limits": memory | devices}
 
 
 def container(

@@ -37,7 +37,8 @@ def check(args: RetrainingScheduleArgs, where: str) -> list[str]:
     except ValidationError as error:
         return problems + problems_of(error, Options, f"{where}.{args.platform}")
     if args.flexible_window:
-        problems.append(refusal(args.platform, "flexible_window", f"{where}.flexible_window"))
+        over = "flexible_window_over_a_day" if args.flexible_window > timedelta(days=1) else "flexible_window"
+        problems.append(refusal(args.platform, over, f"{where}.flexible_window"))
     if args.timeout < timedelta(seconds=1) or args.timeout % timedelta(seconds=1):
         problems.append(f"{where}.timeout: Kubernetes counts in whole seconds, at least 1s")
     if "drift" in args.on and options.prometheus_url is None:

@@ -5,11 +5,16 @@ as one prediction when that ends; or, where the running one is slow and another 
 `batch_wait_milliseconds`. So the more there is to do, the larger the batches, and many small predictions of a busy
 server cost about as much as one. (Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI
 2017, section 4.3, on adaptive batching.)
+
+Handing a prediction to a worker and back costs two switches between threads, on a busy machine milliseconds. So
+while predictions have been taking less than `inline_milliseconds`, they run on the event loop; requests that arrive
+meanwhile wait in their sockets, and are joined all the same. The first prediction of all goes to a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -43,6 +48,9 @@ class Batcher:
         self._running = 0
         self._in_progress = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._inline_seconds = limits.inline_milliseconds / 1000
+        self._turn: asyncio.Handle | None = None
+        self._seconds: float | None = None
 
     @property
     def pending(self) -> int:
@@ -56,13 +64,23 @@ class Batcher:
         answer: asyncio.Future[Predictions] = loop.create_future()
         self._queue.append(_Waiting(columns, rows, answer))
         if self._running == 0:
-            self._start(loop)
+            if not self._quick:
+                self._start(loop)
+            elif self._turn is None:
+                # After the other requests that have arrived by now.
+                self._turn = loop.call_soon(self._start, loop)
         elif self._running < self._workers and self._timer is None:
             self._timer = loop.call_later(self._patience, self._start, loop)
         return answer
 
+    @property
+    def _quick(self) -> bool:
+        """Whether a prediction takes less time than handing it over."""
+        return self._seconds is not None and self._seconds < self._inline_seconds
+
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give a free worker what waits, up to the most rows of a batch."""
+        """Predict what waits, up to the most rows of a batch: here, or by a free worker."""
+        self._turn = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -78,14 +96,22 @@ class Batcher:
         del self._queue[:end]
         self._running += 1
         self._in_progress += len(batch)
+        if self._running == 1 and self._quick:
+            self._done(loop, batch, *self._timed(batch))
+            return
         self._pool.submit(self._work, loop, batch)
         if self._queue and self._running < self._workers:
             self._timer = loop.call_later(self._patience, self._start, loop)
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
-        outcomes = self._outcomes([one.columns for one in batch], [one.rows for one in batch])
+        outcomes, seconds = self._timed(batch)
         with suppress(RuntimeError):  # the loop is gone: the process ends
-            loop.call_soon_threadsafe(self._done, loop, batch, outcomes)
+            loop.call_soon_threadsafe(self._done, loop, batch, outcomes, seconds)
+
+    def _timed(self, batch: list[_Waiting]) -> tuple[list[_Outcome], float]:
+        began = time.perf_counter()
+        outcomes = self._outcomes([one.columns for one in batch], [one.rows for one in batch])
+        return outcomes, time.perf_counter() - began
 
     def _outcomes(self, parts: list[Columns], rows: list[int]) -> list[_Outcome]:
         if len(parts) == 1:
@@ -108,7 +134,11 @@ class Batcher:
         except Exception as error:
             return error
 
-    def _done(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[_Outcome]) -> None:
+    def _done(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[_Outcome], seconds: float
+    ) -> None:
+        # One slow prediction is remembered for some dozens of quick ones.
+        self._seconds = max(seconds, (self._seconds or 0) * 0.9)
         self._running -= 1
         self._in_progress -= len(batch)
         for one, outcome in zip(batch, outcomes, strict=True):
@@ -118,5 +148,5 @@ class Batcher:
                 one.answer.set_exception(outcome)
             else:
                 one.answer.set_result(outcome)
-        if self._queue:
-            self._start(loop)
+        if self._queue and self._turn is None:
+            self._turn = loop.call_soon(self._start, loop)

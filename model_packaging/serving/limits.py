@@ -41,6 +41,11 @@ class Limits:
     """Longest that a small request waits for a running prediction to end, so as to be joined with others,
     while another worker is free. A server where nothing runs predicts at once."""
 
+    inline_milliseconds: float = 2.0
+    """While small predictions have been taking less than this, they run on the event loop rather than in a worker,
+    which is the faster for quick models. A model that then never returns stops /ping too, so that the platform
+    replaces the replica, in place of a 504. 0: always in a worker."""
+
     drain_delay_seconds: float = 1.0
     """After SIGTERM: how long new connections are still answered (with `Connection: close`) while
     the load balancer notices that /ping fails."""
@@ -86,6 +91,7 @@ _KINDS: dict[str, tuple[type[int] | type[float], float]] = {
     "queue": (int, 0),
     "batch_rows": (int, 1),
     "batch_wait_milliseconds": (float, 0),
+    "inline_milliseconds": (float, 0),
     "drain_delay_seconds": (float, 0),
     "drain_seconds": (float, 0),
 }

@@ -1,4 +1,4 @@
-"""Bar charts as SVG, one pair of bars for each bin."""
+"""Charts as SVG: a pair of bars for each bin, and a pair of cumulative distributions."""
 
 from __future__ import annotations
 
@@ -55,3 +55,33 @@ def bars(bins: Sequence[Mapping[str, Any]], name: str, *, large: bool = False) -
     ).format(
         -margin, width + margin, height + foot, width + margin, name, width, height, height, Markup("").join(parts)
     )
+
+
+def curves(curve: Mapping[str, Sequence[float]], name: str) -> Markup:
+    """The cumulative distributions of training (grey) and of traffic (blue), with the greatest difference between
+    them, over training's own range; a label at each end of it."""
+    width, height, foot = 200, 84, 16
+    values = curve["values"]
+    least, most = values[0], values[-1]
+    across = [width * ((value - least) / (most - least) if most > least else 0.5) for value in values]
+    parts: list[Markup] = []
+    for side, color in (("training", TRAINING), ("traffic", TRAFFIC)):
+        points = " ".join(f"{x:.1f},{height * (1 - y):.1f}" for x, y in zip(across, curve[side], strict=True))
+        parts.append(Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>').format(points, color))
+    gaps = [abs(p - q) for p, q in zip(curve["training"], curve["traffic"], strict=True)]
+    at = max(range(len(gaps)), key=gaps.__getitem__)
+    ends = height * (1 - curve["training"][at]), height * (1 - curve["traffic"][at])
+    parts.append(
+        Markup(
+            '<line x1="{x:.1f}" x2="{x:.1f}" y1="{:.1f}" y2="{:.1f}" stroke="#b3261e" stroke-dasharray="3 2">'
+            "<title>{:.1%} of training and {:.1%} of traffic are at most {:.4g}</title></line>"
+        ).format(*ends, curve["training"][at], curve["traffic"][at], values[at], x=across[at])
+    )
+    return Markup(
+        '<svg viewBox="-1 -2 {} {}" width="{}" role="img" aria-label="{}: cumulative distributions">'
+        '<line x1="0" x2="{}" y1="{}" y2="{}" stroke="#5f6b7a" stroke-width="0.8"/>{}'
+        '<text x="0" y="{}">{:.4g}</text><text x="{}" y="{}" text-anchor="end">{:.4g}</text></svg>'
+    ).format(
+        width + 2, height + foot + 2, width, name, width, height, height, Markup("").join(parts),
+        height + 12, least, width, height + 12, most,
+    )  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any, cast
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model_packaging.jobs.monitor.capture import Examples, Window
-from model_packaging.jobs.monitor.charts import bars
-from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
+from model_packaging.jobs.monitor.charts import bars, curves
+from model_packaging.jobs.monitor.drift import FALSE_DISCOVERIES, MAJOR, MODERATE, SMOOTHING, level
 from model_packaging.jobs.monitor.lines import over_time
 from model_packaging.jobs.monitor.measures import Measure, significant
 from model_packaging.jobs.monitor.names import DESCRIPTIONS, unit
@@ -27,6 +27,9 @@ from model_packaging.storage import explained, filesystem
 
 MOST_SHOWN = 200
 """Inputs in report.html, those that drifted most; report.json has all."""
+
+MOST_MULTIPLES = 12
+"""Small charts above the table in report.html, of the inputs that drifted most."""
 
 _HEADLINE_METRICS = ("accuracy", "mean_absolute_error")
 
@@ -131,12 +134,15 @@ def html(document: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     filters = {
-        "percent": _percent,
-        "number": _number,
-        "shown": _shown,
         "bars": bars,
+        "chance": _chance,
+        "curves": curves,
         "mover": mover,
+        "number": _number,
         "over_time": over_time,
+        "percent": _percent,
+        "shown": _shown,
+        "span": _span,
     }
     cast("Any", environment).filters.update(filters)  # jinja2 leaves their type open
     features = cast("dict[str, dict[str, Any]]", document["features"])
@@ -150,6 +156,8 @@ def html(document: Mapping[str, Any]) -> str:
         moderate=MODERATE,
         major=MAJOR,
         smoothing=SMOOTHING,
+        false_discoveries=FALSE_DISCOVERIES,
+        most_multiples=MOST_MULTIPLES,
     )
 
 
@@ -223,6 +231,17 @@ def _percent(share: float | None) -> str:
     if share is None:
         return "–"
     return f"{100 * share:.3g} %" if share < 0.9995 else "100 %"
+
+
+def _chance(test: Mapping[str, Any] | None) -> str:
+    if test is None:
+        return "–"
+    value = test["adjusted_p_value"]
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _span(ends: Sequence[float] | None) -> str:
+    return "–" if ends is None else f"{ends[0]:.4g} to {ends[1]:.4g}"
 
 
 def _number(value: float | None) -> str:

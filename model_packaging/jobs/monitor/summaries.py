@@ -37,6 +37,7 @@ MISSING, OTHER = "missing", "other values"
 _WAITING = 256
 """Values that are added one by one are counted together, by so many."""
 
+_CURVE_POINTS = 41
 _MOST_UNSEEN = 5
 _MOST_CHARACTERS = 100
 
@@ -160,8 +161,8 @@ class Column:
         return self._binning.significance(self.missing_in_training, self._missing)
 
     def details(self) -> dict[str, Any]:
-        """Numbers: `wasserstein`, `range`, `mean`, `outlier_ratio`, each with its value in training. Categories:
-        the first `unseen_categories`."""
+        """Numbers: `range`, `mean` and `outlier_ratio`, each with its value in training, the `wasserstein_distance` and
+        the `curve` of both distributions. Categories: the first `unseen_categories`."""
         return self._binning.details()
 
     @property
@@ -252,6 +253,18 @@ class Numeric:
             "mean_in_training": self._baseline.get("mean"),
             "outlier_ratio": self._outside(self._fences) / self._count if self._fences and self._count else None,
             "outlier_ratio_in_training": self._outliers_in_training(),
+            "curve": self._curve(),
+        }
+
+    def _curve(self) -> dict[str, list[float]] | None:
+        """Both cumulative distributions at some of training's own points, for a plot."""
+        if self._sketched is None or not self._count:
+            return None
+        picked = np.unique(np.linspace(self._within.start, self._within.stop - 1, _CURVE_POINTS).astype(int))
+        return {
+            "values": self._sketch[picked].tolist(),
+            "training": self._sketched.upto[picked].tolist(),
+            "traffic": self._cumulative().upto[picked].tolist(),
         }
 
     def _distance(self) -> Distance | None:

@@ -131,9 +131,9 @@ class Run(Job):
     def page(self) -> str:
         return (self.base / "verdict" / "verdict.md").read_text()
 
-    def killed(self, at: int, below: Path, driver: str = "killed.py", **environment: str) -> int:
+    def killed(self, at: str, below: Path, driver: str = "killed.py", **environment: str) -> int:
         """Runs until SIGKILL, and returns the exit code."""
-        settings = {"KILL_AT": str(at), "KILL_BELOW": str(below), "MODELBERTH_RETRAIN": json.dumps(self.settings)}
+        settings = {"KILL_AT": at, "KILL_BELOW": str(below), "MODELBERTH_RETRAIN": json.dumps(self.settings)}
         clean = {key: value for key, value in os.environ.items() if not key.startswith("MODELBERTH_")}
         given = {**clean, "MODELBERTH_CACHE": str(self.base / "cache"), **settings, **self.environment, **environment}
         given["PYTHONPATH"] = str(Path(__file__).parents[3])

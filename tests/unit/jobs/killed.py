@@ -1,6 +1,7 @@
 """`modelberth …` in a process that kills itself, by SIGKILL, just before one of its changes to files.
 
-KILL_BELOW says in which folder changes count, KILL_AT before which of them it ends; 0 lists them all in KILL_LIST.
+KILL_BELOW says in which folder changes count, KILL_AT before which of them it ends: a number, or the end of the path.
+Without one it lists them all in KILL_LIST.
 """
 
 import os
@@ -8,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-BELOW, AT = os.environ["KILL_BELOW"], int(os.environ["KILL_AT"])
+BELOW, AT = os.environ["KILL_BELOW"], os.environ["KILL_AT"]
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.chmod", "os.utime", "shutil.move"}
 seen: list[str] = []
 
@@ -23,7 +24,7 @@ def hook(event: str, arguments: tuple[Any, ...]) -> None:
     paths = [str(one) for one in arguments[:count] if isinstance(one, str | os.PathLike)]
     if any(path.startswith(BELOW) for path in paths):
         seen.append(f"{event} {paths[-1]}")
-        if len(seen) == AT:
+        if len(seen) == int(AT) if AT.isdigit() else AT and paths[-1].endswith(AT):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -148,6 +148,42 @@ async def test_who_waited_too_long_is_told_and_costs_no_prediction(model: Model)
     service.close()
 
 
+@pytest.mark.asyncio
+async def test_quick_predictions_run_on_the_event_loop_and_are_joined_too() -> None:
+    threads: list[str] = []
+
+    class Watched(Model):
+        def predict_columns(self, columns: Columns) -> Predictions:
+            threads.append(threading.current_thread().name)
+            return super().predict_columns(columns)
+
+    model = Watched()
+    service = started(model, inline_milliseconds=1e6)
+    assert await ask(service, 1) == [2]
+    answers = await asyncio.gather(*(ask(service, n) for n in (12, 13, 14)), return_exceptions=True)
+    assert (answers[0], type(answers[1]), answers[2]) == ([24], ZeroDivisionError, [28])
+    assert model.batches == [1, 3, 1, 1, 1]
+    assert threads[0].startswith("predict")
+    assert set(threads[1:]) == {threading.current_thread().name}
+    service.close()
+
+
+@pytest.mark.asyncio
+async def test_after_a_slow_prediction_workers_predict() -> None:
+    threads: list[str] = []
+
+    class Watched(Slow):
+        def predict_columns(self, columns: Columns) -> Predictions:
+            threads.append(threading.current_thread().name)
+            return super().predict_columns(columns)
+
+    service = started(Watched(), inline_milliseconds=1)
+    for _ in range(3):
+        await ask(service, 1)
+    assert all(name.startswith("predict") for name in threads)
+    service.close()
+
+
 class Slow(Model):
     """Takes a hundredth of a second for each prediction: capacity is known."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
@@ -242,6 +243,18 @@ def test_rows_of_one_request_have_labels_of_their_own(case: Labelled) -> None:
     case.label("a.parquet", rows)
     found = case.watch()
     assert (found["joined"], found["metrics"]["accuracy"]) == (200, 1.0)
+
+
+def test_rows_of_a_request_that_was_captured_as_parquet(case: Labelled) -> None:
+    when = NOW - HOUR
+    folder = case.capture / "blue" / f"{when:%Y/%m/%d/%H}"
+    folder.mkdir(parents=True)
+    said = ["stays", "leaves"] * 60
+    table = {"eventId": [f"r{n // 2}" for n in range(120)], "row": [n % 2 for n in range(120)], "time": [when] * 120}
+    pd.DataFrame(table | {"prediction.label": said}).to_parquet(folder / "a.parquet")
+    case.label("a.jsonl", [{"id": f"r{n // 2}", "row": n % 2, "label": said[n]} for n in range(120)])
+    found = case.watch()
+    assert (found["joined"], found["metrics"]["accuracy"]) == (120, 1.0)
 
 
 def test_labels_of_truth_values_are_read_however_they_are_written(left: Package, case: Labelled) -> None:

@@ -62,7 +62,7 @@ def test_the_page_in_a_browser(case: Case, browser: Any) -> None:
     assert "<b>twelve</b>" in text
     assert not find("css selector", "script, li b")
     charts = find("tag name", "svg")
-    assert len(charts) == 4 + 3
+    assert len(charts) == 4 + 2 + 3  # inputs, those of them that are numbers, predictions
     assert all(chart.size["width"] > 100 and chart.size["height"] > 30 for chart in charts)
     wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert browser.execute_script(wide) == 0
@@ -93,7 +93,7 @@ def test_little_traffic_gives_a_page_too(case: Case, browser: Any, rows: int) ->
     report = case.run()
     browser.get(report["page"].as_uri())
     assert browser.find_element("css selector", ".verdict").text == report["verdict"]["sentence"]
-    assert len(browser.find_elements("tag name", "svg")) == (7 if rows else 0)
+    assert len(browser.find_elements("tag name", "svg")) == (9 if rows else 0)
 
 
 def test_a_wide_model_shows_the_inputs_that_drifted_most(case: Case) -> None:
@@ -105,3 +105,20 @@ def test_a_wide_model_shows_the_inputs_that_drifted_most(case: Case) -> None:
     page = html(report)
     assert "input 9999<" in page and "input 9800<" in page and "input 9799<" not in page
     assert "9,800 more, with lower PSI, are in report.json" in page
+
+
+def test_curves_stand_for_the_shares(case: Case, browser: Any) -> None:
+    report = _spoilt(case)
+    browser.get(report["page"].as_uri())
+    for name in ("tenure", "charge"):
+        chart = browser.find_element("css selector", f'svg[aria-label="{name}: cumulative distributions"]')
+        drawn = browser.execute_script(
+            "return [...arguments[0].querySelectorAll('polyline')].map(line => [...line.points].map(p => [p.x, p.y]))",
+            chart,
+        )
+        curve = report["features"][name]["curve"]
+        for line, side in zip(drawn, ("training", "traffic"), strict=True):
+            _, down = np.array(line).T
+            assert 1 - down / 84 == pytest.approx(np.array(curve[side]), abs=0.002)
+        gaps = np.abs(np.subtract(curve["training"], curve["traffic"]))
+        assert report["features"][name]["test"]["statistic"] >= gaps.max() - 1e-12

@@ -1,0 +1,1 @@
+"""The monitor job beside Evidently: the same Parquet file, the same statistics, each to a written report."""

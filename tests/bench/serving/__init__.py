@@ -1,0 +1,1 @@
+"""The model server beside others: the same model, machine and load."""

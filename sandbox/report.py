@@ -3,16 +3,15 @@
 import json
 import math
 import os
-from collections.abc import Iterable
 from typing import Any
 
-import boto3
 from modelberth.schedules import next_run
 
 from model_packaging.errors import ModelberthError
 from model_packaging.package import open_package
 from model_packaging.storage import is_remote
-from sandbox.settings import ROOT
+from sandbox import clouds
+from sandbox.settings import DEFAULT_STACK, ROOT
 from sandbox.stack_file import StackFile
 
 Rows = list[tuple[str, str]]
@@ -39,7 +38,7 @@ def _model(name: str, model: dict[str, Any], outputs: dict[str, Any], stack: Sta
         address = str(model["package"])
         package = open_package(address if is_remote(address) else ROOT / address)
         example, recorded = package.examples["inputs"][0], package.examples["predictions"][0]
-        predicted = predict(endpoint["name"], example, stack.region)
+        predicted = clouds.of(stack).predict(endpoint, example, stack)
         agree = equal(predicted, recorded, float(package.examples["tolerance"]))
         rows += [
             ("endpoint", f"{endpoint['name']} on {endpoint['platform']}"),
@@ -54,7 +53,7 @@ def _model(name: str, model: dict[str, Any], outputs: dict[str, Any], stack: Sta
         rows.append(("endpoint", "none yet: it waits for a package"))
     rows.append(("bucket", outputs["bucket"]["url"]))
     if "alarms" in outputs:
-        states = alarm_states(outputs["alarms"]["names"].values(), stack.region)
+        states = clouds.of(stack).alarm_states(outputs["alarms"]["names"].values(), stack)
         for alarm, physical in sorted(outputs["alarms"]["names"].items()):
             rows.append((f"alarm {alarm}", states.get(physical, "missing")))
         rows.append(("dashboard", outputs["alarms"]["dashboard_url"]))
@@ -65,29 +64,9 @@ def _model(name: str, model: dict[str, Any], outputs: dict[str, Any], stack: Sta
         rows.append(("retraining", f"next {fires:%a %Y-%m-%d %H:%M} {timezone}: {outputs['retraining']['job_name']}"))
     if endpoint:
         rows.append(("model card", os.path.relpath(package.path / "card.html", ROOT)))
-        rows.append(("call it", _command(endpoint["name"], example)))
+        rows.append(("call it", _command(endpoint, example, stack)))
     width = max(len(label) for label, _ in rows)
     return "\n".join([name, *(f"  {label:<{width}}  {text}" for label, text in rows)])
-
-
-def predict(endpoint: str, row: dict[str, Any], region: str) -> Any:
-    """Ask an endpoint for one prediction, as any application with boto3 does."""
-    answer = boto3.client("sagemaker-runtime", region_name=region).invoke_endpoint(
-        EndpointName=endpoint,
-        ContentType="application/json",
-        Accept="application/json",
-        Body=json.dumps({"instances": [row]}),
-    )
-    return json.load(answer["Body"])["predictions"][0]
-
-
-def alarm_states(names: Iterable[str], region: str) -> dict[str, str]:
-    """Return the states of alarms by their names."""
-    found: dict[str, str] = {}
-    pages = boto3.client("cloudwatch", region_name=region).get_paginator("describe_alarms")
-    for page in pages.paginate(AlarmNames=list(names)):
-        found |= {alarm["AlarmName"]: alarm["StateValue"] for alarm in page["MetricAlarms"]}
-    return found
 
 
 def equal(left: Any, right: Any, tolerance: float) -> bool:
@@ -105,9 +84,7 @@ def _short(prediction: Any) -> str:
     return f"{prediction:.6g}" if isinstance(prediction, float) else str(prediction)
 
 
-def _command(endpoint: str, row: dict[str, Any]) -> str:
+def _command(endpoint: dict[str, Any], row: dict[str, Any], stack: StackFile) -> str:
     body = json.dumps({"instances": [row]}, separators=(",", ":"))
-    return (
-        f"eval \"$(make -s env)\"; echo '{body}' | aws sagemaker-runtime invoke-endpoint --endpoint-name {endpoint} "
-        "--content-type application/json --body fileb:///dev/stdin /dev/stdout"
-    )
+    made_ready = f'eval "$(make -s env STACK={stack.name})"' if stack.name != DEFAULT_STACK else 'eval "$(make -s env)"'
+    return f"{made_ready}; {clouds.of(stack).command(endpoint, body)}"

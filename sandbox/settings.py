@@ -8,8 +8,10 @@ HOME = ROOT / ".sandbox"
 BIN = HOME / "bin"
 PULUMI_HOME = HOME / "pulumi"
 """The folder of an engine that was built here, for its plugins. An installed Pulumi keeps its own."""
+DEFAULT_STACK = "local-sagemaker"
+"""What `make up` deploys where no stack is named."""
 ACCESS_KEY = SECRET_KEY = "sandbox"
-_HIDDEN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_STACK")
+_HIDDEN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_STACK", "KUBECONFIG")
 """What a user's shell may have set that would lead the clients elsewhere."""
 
 

@@ -4,10 +4,14 @@ Alertmanager, which follow what the cluster's ConfigMaps say.
 
 import base64
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes
+from kubernetes.client.exceptions import ApiException
 
 from sandbox.kubernetes import monitoring, object_store, programs
 from sandbox.kubernetes.cluster import Running
@@ -17,20 +21,24 @@ from sandbox.kubernetes.object_store import ObjectStore
 from sandbox.kubernetes.processes import answers, stable_ports
 from sandbox.settings import ROOT
 
-NAMESPACE, SECRET = "storage", "object-store"
-"""Where the Secret is by which the store is reached."""
+NAMESPACE, SECRET = "sandbox", "object-store"
+"""Where the Secret is by which the store is reached, and the Services by which pods find the others."""
+_PORTS = {"prometheus": 9090, "pushgateway": 9091}
 PROCESSES = ("rules", "pushgateway")
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Services:
-    """The services, running, at addresses that pods reach too."""
+    """The services, running."""
 
     store: ObjectStore
     monitoring: Monitoring
     prometheus: str
+    """Its address as pods know it."""
+
     pushgateway: str
+    """Its address as pods know it."""
 
 
 def start(running: Running) -> Services:
@@ -55,7 +63,17 @@ def start(running: Running) -> Services:
         [sys.executable, "-m", "sandbox.kubernetes.rules", str(cluster.folder)],
         {"PYTHONPATH": str(ROOT)},
     )
-    return Services(store, watching, watching.prometheus, pushgateway)
+    core = _core(cluster)
+    for name, url in (("prometheus", watching.prometheus), ("pushgateway", pushgateway)):
+        _publish(cluster, core, name, url)
+    inside = {name: f"http://{name}.{NAMESPACE}.svc:{port}" for name, port in _PORTS.items()}
+    return Services(store, watching, inside["prometheus"], inside["pushgateway"])
+
+
+def alerting_rules(folder: Path) -> list[dict[str, Any]]:
+    """The alerting rules that Prometheus knows, each with its name and state."""
+    groups = monitoring.find(folder).ask("/api/v1/rules?type=alert")["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 def stop(folder: Path) -> bool:
@@ -66,8 +84,12 @@ def stop(folder: Path) -> bool:
     return any([processes.stop(name) for name in PROCESSES])
 
 
+def _core(cluster: Cluster) -> kubernetes.client.CoreV1Api:
+    return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
+
+
 def _keep_secret(cluster: Cluster, store: ObjectStore) -> None:
-    core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
+    core = _core(cluster)
     values = {
         "AWS_ACCESS_KEY_ID": store.access_key,
         "AWS_SECRET_ACCESS_KEY": store.secret_key,
@@ -75,13 +97,34 @@ def _keep_secret(cluster: Cluster, store: ObjectStore) -> None:
         "AWS_REGION": store.region,
     }
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    body = {"metadata": {"name": SECRET, "namespace": NAMESPACE}, "data": data}
     if NAMESPACE not in {one.metadata.name for one in core.list_namespace().items}:
         core.create_namespace({"metadata": {"name": NAMESPACE}})
-    if SECRET in {one.metadata.name for one in core.list_namespaced_secret(NAMESPACE).items}:
-        core.patch_namespaced_secret(SECRET, NAMESPACE, body)
-    else:
-        core.create_namespaced_secret(NAMESPACE, body)
+    body = {"metadata": {"name": SECRET}, "data": data}
+    _keep(core.create_namespaced_secret, core.patch_namespaced_secret, body)
+
+
+def _publish(cluster: Cluster, core: kubernetes.client.CoreV1Api, name: str, url: str) -> None:
+    """Give a server on this machine a name in the cluster: a Service without pods, with the server's address."""
+    address = urlsplit(url)
+    spec = {"ports": [{"name": "http", "port": _PORTS[name], "protocol": "TCP"}]}
+    _keep(core.create_namespaced_service, core.patch_namespaced_service, {"metadata": {"name": name}, "spec": spec})
+    discovery = kubernetes.client.DiscoveryV1Api(core.api_client)
+    body = {
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address.hostname], "conditions": {"ready": True}}],
+        "ports": [{"name": "http", "port": address.port, "protocol": "TCP"}],
+    }
+    _keep(discovery.create_namespaced_endpoint_slice, discovery.patch_namespaced_endpoint_slice, body)
+
+
+def _keep(create: Callable[..., Any], patch: Callable[..., Any], body: dict[str, Any]) -> None:
+    try:
+        create(NAMESPACE, body)
+    except ApiException as error:
+        if error.status != 409:
+            raise
+        patch(body["metadata"]["name"], NAMESPACE, body)
 
 
 def _discovery(watching: Monitoring) -> dict[str, str]:

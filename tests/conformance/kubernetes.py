@@ -4,6 +4,7 @@ The cluster serves all files of the suite and ends with the process; each file's
 """
 
 import atexit
+import contextlib
 import functools
 import itertools
 import json
@@ -12,7 +13,7 @@ import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import kubernetes
@@ -20,7 +21,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sandbox.kubernetes import cluster, images
+from sandbox.kubernetes import cluster, images, services
 from sandbox.kubernetes.services import NAMESPACE, SECRET, Services
 from sandbox.kubernetes.webhook import Received, receiving
 from tests.conformance import world
@@ -42,19 +43,19 @@ def _running() -> tuple[cluster.Running, Services, Received]:
     running = cluster.start(Path(folder.name))
     atexit.register(cluster.remove, Path(folder.name))
     assert running.node is not None, running.reasons_against_node
-    services = Services.start(running)
+    found = services.start(running)
     running.node.load(images.serving_image())
     receiver = receiving(running.address)
     received = receiver.__enter__()
     atexit.register(receiver.__exit__, None, None, None)
-    return running, services, received
+    return running, found, received
 
 
 class World(world.World):
     """The suite's view of Kubernetes."""
 
-    needed = {"bucket": {"kubernetes": {"secret": f"{NAMESPACE}/{SECRET}"}}}
-    larger = {"cpu": 0.4, "memory": "1Gi"}
+    needed: ClassVar[dict[str, Any]] = {"bucket": {"kubernetes": {"secret": f"{NAMESPACE}/{SECRET}"}}}
+    larger: ClassVar[dict[str, Any]] = {"cpu": 0.4, "memory": "1Gi"}
 
     def start(self) -> None:
         self._running, self._services, self._received = _running()
@@ -113,10 +114,8 @@ class World(world.World):
         body = json.dumps({"instances": rows * (20_000 // len(rows))})
 
         def ask(_: int) -> None:
-            try:
+            with contextlib.suppress(OSError):
                 self.predict(endpoint, body, "application/json", "application/json")
-            except OSError:
-                pass
 
         with ThreadPoolExecutor(200) as pool:
             list(pool.map(ask, range(200)))
@@ -129,8 +128,8 @@ class World(world.World):
         return None
 
     def alarm_state(self, name: str) -> str:
-        groups = self._services.monitoring.ask("/api/v1/rules?type=alert")["groups"]
-        states = {rule["name"]: rule["state"] for group in groups for rule in group["rules"]}
+        rules = services.alerting_rules(self._running.cluster.folder)
+        states = {rule["name"]: rule["state"] for rule in rules}
         return {"firing": "ALARM", "inactive": "OK", "pending": "OK"}.get(states.get(name, ""), "INSUFFICIENT_DATA")
 
     def told(self) -> list[str]:

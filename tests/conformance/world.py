@@ -12,7 +12,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -37,9 +37,9 @@ BROKEN = "broken"
 class World(ABC):
     """One platform, running on this machine, and one stack of this suite on it."""
 
-    needed: dict[str, Any] = {}
+    needed: ClassVar[dict[str, Any]] = {}
     """What a model must say of the platform before anything can be deployed there."""
-    larger: dict[str, Any] = {"cpu": 8, "memory": "16Gi"}
+    larger: ClassVar[dict[str, Any]] = {"cpu": 8, "memory": "16Gi"}
     """A `compute` that this machine has, and that is more than the model's usual one."""
 
     def __init__(self, platform: str, folder: Path, packages: Path) -> None:

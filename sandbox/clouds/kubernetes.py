@@ -1,0 +1,103 @@
+"""Kubernetes: a cluster of the sandbox's own, or one that the stack's file names by its kubeconfig context."""
+
+import json
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+
+import kubernetes
+
+from model_packaging.errors import ModelberthError
+from sandbox.kubernetes import cluster, images, services
+from sandbox.kubernetes.archive import Image
+from sandbox.settings import HOME
+from sandbox.stack_file import StackFile
+
+FOLDER = HOME / "kubernetes"
+_CONTEXT = "modelberth-sandbox"
+IMAGE = "localhost/modelberth:sandbox"
+"""The name under which a stack's file knows the image that was built from this checkout."""
+
+
+def is_local(stack: StackFile) -> bool:
+    """Whether the stack is deployed to the sandbox's own cluster."""
+    return stack.config.get("kubernetes:context") == _CONTEXT
+
+
+def problems(stack: StackFile) -> list[str]:
+    """Return what a stack on a cluster of the user's lacks, before anything is done."""
+    try:
+        api = kubernetes.config.new_client_from_config(context=stack.config.get("kubernetes:context"))
+        kubernetes.client.VersionApi(api).get_code(_request_timeout=10)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return [
+            f"stacks/Pulumi.{stack.name}.yaml: kubernetes:context: the cluster does not answer ({first}): look at "
+            "`kubectl config get-contexts`, and log in"
+        ]
+    return []
+
+
+def variables(stack: StackFile) -> dict[str, str]:
+    """Return what kubectl and the engine need."""
+    return {"KUBECONFIG": str(FOLDER / "admin.kubeconfig")}
+
+
+def ensure(stack: StackFile) -> str:
+    """Start the cluster and what a model needs beside it, unless they run.
+
+    Raises:
+        ModelberthError: no node can run on this machine, with the reasons; or something does not start.
+    """
+    running = cluster.start(FOLDER)
+    if running.node is None:
+        raise ModelberthError(
+            "a model needs a node to run on, and this machine can't run one; the control plane runs, so that "
+            "`pulumi preview` works",
+            *running.reasons_against_node,
+        )
+    services.start(running)
+    image = images.serving_image()
+    running.node.load(Image(IMAGE, image.archive))
+    return str(running.cluster.identity)
+
+
+def is_running(stack: StackFile) -> bool:
+    """Whether the cluster runs."""
+    return cluster.is_running(FOLDER)
+
+
+def stop(stack: StackFile) -> bool:
+    """End the cluster and forget all that was in it; tells whether there was one."""
+    return cluster.remove(FOLDER)
+
+
+def predict(endpoint: dict[str, Any], row: dict[str, Any], stack: StackFile) -> Any:
+    """Ask an endpoint for one prediction, at the address of its Service."""
+    core = kubernetes.client.CoreV1Api(_api())
+    chosen = f"metadata.name={endpoint['name']}"
+    (service,) = core.list_service_for_all_namespaces(field_selector=chosen).items
+    request = urllib.request.Request(
+        f"http://{service.spec.cluster_ip}/invocations",
+        json.dumps({"instances": [row]}).encode(),
+        {"Content-Type": "application/json", "Accept": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["predictions"][0]
+
+
+def alarm_states(names: Iterable[str], stack: StackFile) -> dict[str, str]:
+    """Return the states of alarms by their names."""
+    words = {"firing": "ALARM", "inactive": "OK", "pending": "OK"}
+    found = {rule["name"]: words[rule["state"]] for rule in services.alerting_rules(FOLDER)}
+    return {name: found[name] for name in names if name in found}
+
+
+def command(endpoint: dict[str, Any], body: str) -> str:
+    """Return a command that asks the endpoint."""
+    path = endpoint["invoke_command"].removesuffix(" request.json")
+    return f"echo '{body}' | {path} /dev/stdin"
+
+
+def _api() -> Any:
+    return kubernetes.config.new_client_from_config(str(FOLDER / "admin.kubeconfig"))

@@ -10,18 +10,18 @@ import kubernetes
 from model_packaging.errors import ModelberthError
 from sandbox.kubernetes import cluster, images, services
 from sandbox.kubernetes.archive import Image
+from sandbox.kubernetes.control_plane import CONTEXT
 from sandbox.settings import HOME
 from sandbox.stack_file import StackFile
 
 FOLDER = HOME / "kubernetes"
-_CONTEXT = "modelberth-sandbox"
 IMAGE = "localhost/modelberth:sandbox"
 """The name under which a stack's file knows the image that was built from this checkout."""
 
 
 def is_local(stack: StackFile) -> bool:
     """Whether the stack is deployed to the sandbox's own cluster."""
-    return stack.config.get("kubernetes:context") == _CONTEXT
+    return stack.config.get("kubernetes:context") == CONTEXT
 
 
 def problems(stack: StackFile) -> list[str]:
@@ -40,7 +40,7 @@ def problems(stack: StackFile) -> list[str]:
 
 def variables(stack: StackFile) -> dict[str, str]:
     """Return what kubectl and the engine need."""
-    return {"KUBECONFIG": str(FOLDER / "admin.kubeconfig")}
+    return {"KUBECONFIG": str(FOLDER / "kubeconfig")}
 
 
 def ensure(stack: StackFile) -> str:
@@ -59,12 +59,15 @@ def ensure(stack: StackFile) -> str:
     services.start(running)
     image = images.serving_image()
     running.node.load(Image(IMAGE, image.archive))
-    return str(running.cluster.identity)
+    return _identity()
 
 
 def is_running(stack: StackFile) -> bool:
     """Whether the cluster runs."""
-    return cluster.is_running(FOLDER)
+    try:
+        return bool(_identity())
+    except Exception:
+        return False
 
 
 def stop(stack: StackFile) -> bool:
@@ -99,5 +102,10 @@ def command(endpoint: dict[str, Any], body: str) -> str:
     return f"echo '{body}' | {path} /dev/stdin"
 
 
+def _identity() -> str:
+    """The cluster's own, as it is usual: that of the namespace that each has."""
+    return str(kubernetes.client.CoreV1Api(_api()).read_namespace("kube-system", _request_timeout=5).metadata.uid)
+
+
 def _api() -> Any:
-    return kubernetes.config.new_client_from_config(str(FOLDER / "admin.kubeconfig"))
+    return kubernetes.config.new_client_from_config(str(FOLDER / "kubeconfig"))

@@ -51,7 +51,8 @@ def stop(folder: Path) -> bool:
     """
     if not folder.is_dir():
         return False
-    parts = (monitoring.stop, object_store.stop, node.stop, control_plane.stop)
+    # The node goes last, because with it goes the address at which the API server listens.
+    parts = (monitoring.stop, object_store.stop, control_plane.stop, node.stop)
     return any([stop_part(folder) for stop_part in parts])
 
 

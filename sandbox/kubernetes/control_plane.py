@@ -27,6 +27,8 @@ from sandbox.kubernetes.processes import Processes, answers, stable_ports
 
 LOOPBACK = "127.0.0.1"
 CLUSTER_DOMAIN = "cluster.local"
+CONTEXT = "modelberth-sandbox"
+"""The name of the context in each kubeconfig, by which a stack's file asks for the sandbox's cluster."""
 _START_SECONDS = 120
 
 
@@ -80,8 +82,8 @@ class Cluster:
                     "user": {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)},
                 }
             ],
-            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": user}}],
-            "current-context": "sandbox",
+            "contexts": [{"name": CONTEXT, "context": {"cluster": "sandbox", "user": user}}],
+            "current-context": CONTEXT,
         }
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(content))

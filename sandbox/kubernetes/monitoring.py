@@ -105,21 +105,25 @@ class Monitoring:
             raise
 
 
-def start(cluster: Cluster) -> Monitoring:
+def start(cluster: Cluster, address: str = LOOPBACK) -> Monitoring:
     """Start what does not run of the two, and wait until they are ready. What they were told stays in the folder.
+
+    Prometheus listens at `address`, which pods may reach; Alertmanager on loopback.
 
     Raises:
         ModelberthError: one cannot be built or does not start; with the end of its log.
     """
     processes, home = cluster.processes, cluster.folder / "monitoring"
     (home / "rules").mkdir(parents=True, exist_ok=True)
-    ports = stable_ports(cluster.folder / "ports.json", ("prometheus", "alertmanager"), LOOPBACK)
+    ports = stable_ports(cluster.folder / "ports.json", ("alertmanager",), LOOPBACK)
+    ports |= stable_ports(cluster.folder / "ports.json", ("prometheus",), address)
     monitoring = Monitoring(
         home,
-        f"http://{LOOPBACK}:{ports['prometheus']}",
+        f"http://{address}:{ports['prometheus']}",
         f"http://{LOOPBACK}:{ports['alertmanager']}",
         grant(cluster, "prometheus", _RULES),
     )
+    (home / "addresses.json").write_text(json.dumps([monitoring.prometheus, monitoring.alertmanager]))
     for file, settings in (
         (home / "prometheus.yml", _prometheus_settings(monitoring, ())),
         (home / "alertmanager.yml", {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}),
@@ -143,13 +147,20 @@ def start(cluster: Cluster) -> Monitoring:
             f"--config.file={home / 'prometheus.yml'}",
             f"--storage.tsdb.path={home / 'prometheus'}",
             "--storage.tsdb.retention.time=7d",
-            f"--web.listen-address={LOOPBACK}:{ports['prometheus']}",
+            f"--web.listen-address={address}:{ports['prometheus']}",
             "--web.enable-lifecycle",
         ],
     )
     for name, url in (("alertmanager", monitoring.alertmanager), ("prometheus", monitoring.prometheus)):
         processes.wait(name, lambda url=url: answers(f"{url}/-/ready"), _START_SECONDS)
     return monitoring
+
+
+def find(folder: Path) -> Monitoring:
+    """The monitoring that was started for the cluster in `folder`."""
+    home = folder.resolve() / "monitoring"
+    prometheus, alertmanager = json.loads((home / "addresses.json").read_text())
+    return Monitoring(home, prometheus, alertmanager, folder.resolve() / "prometheus.kubeconfig")
 
 
 def stop(folder: Path) -> bool:

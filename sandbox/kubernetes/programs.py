@@ -159,12 +159,23 @@ PROMETHEUS = GoProgram(
 )
 ALERTMANAGER = GoProgram(
     name="Alertmanager",
-    version="v0.34.2",
+    version="v0.31.1",
     source=_MODULES / "alertmanager",
     package="github.com/prometheus/alertmanager/cmd/alertmanager",
     executable="alertmanager",
     space_bytes=2 * _GIGABYTE,
     minutes="about 2 minutes on two cores",
+    without_go=_WITHOUT_GO,
+    instead="",
+)
+PUSHGATEWAY = GoProgram(
+    name="the Pushgateway",
+    version="v1.11.1",
+    source=_MODULES / "pushgateway",
+    package="github.com/prometheus/pushgateway",
+    executable="pushgateway",
+    space_bytes=_GIGABYTE,
+    minutes="less than a minute",
     without_go=_WITHOUT_GO,
     instead="",
 )

@@ -47,7 +47,7 @@ def apply(config_maps: list[Any], watching: Monitoring) -> None:
 def main() -> int:
     """Follow the cluster until it ends."""
     cluster = control_plane.find(Path(sys.argv[1]))
-    watching = monitoring.find(cluster)
+    watching = monitoring.find(cluster.folder)
     core = kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
     while True:
         found = core.list_config_map_for_all_namespaces(label_selector=_LABEL)

@@ -19,6 +19,12 @@ class Received:
         self._alerts: list[dict[str, Any]] = []
         self._arrived = threading.Condition()
 
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        """All that came in so far."""
+        with self._arrived:
+            return list(self._alerts)
+
     def add(self, alerts: list[dict[str, Any]]) -> None:
         """Take the alerts of one notification."""
         with self._arrived:

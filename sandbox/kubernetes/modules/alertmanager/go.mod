@@ -2,4 +2,4 @@ module modelberth/alertmanager
 
 go 1.26
 
-require github.com/prometheus/alertmanager v0.34.2
+require github.com/prometheus/alertmanager v0.31.1

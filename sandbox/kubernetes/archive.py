@@ -9,22 +9,32 @@ import json
 import platform
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def write(target: Path, name: str, layer: bytes, config: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Image:
+    """An image in an archive that a container runtime can import."""
+
+    name: str
+    """Its name and tag; another content has another tag."""
+
+    archive: Path
+
+
+def write(image: Image, layer: bytes, config: Mapping[str, Any]) -> None:
     """Write an image of one layer.
 
     Args:
-        target: The archive to write.
-        name: The image's name, with its tag.
+        image: Its name, and the archive to write.
         layer: An uncompressed tar with the image's files.
         config: What of OCI's image configuration is its own, such as `Entrypoint`.
     """
-    with tarfile.open(target, "w") as archive:
+    with tarfile.open(image.archive, "w") as archive:
 
         def add(path: str, content: bytes) -> None:
             entry = tarfile.TarInfo(path)
@@ -41,16 +51,16 @@ def write(target: Path, name: str, layer: bytes, config: Mapping[str, Any]) -> N
             }
 
         layer_entry = add_blob(layer, "layer.v1.tar")
-        image = {
+        described = {
             "architecture": _MACHINES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": dict(config),
             "rootfs": {"type": "layers", "diff_ids": [layer_entry["digest"]]},
         }
-        config_entry = add_blob(json.dumps(image).encode(), "config.v1+json")
+        config_entry = add_blob(json.dumps(described).encode(), "config.v1+json")
         manifest = {"schemaVersion": 2, "config": config_entry, "layers": [layer_entry]}
         manifest_entry = add_blob(json.dumps(manifest).encode(), "manifest.v1+json")
-        manifest_entry["annotations"] = {"io.containerd.image.name": name}
+        manifest_entry["annotations"] = {"io.containerd.image.name": image.name}
         add("index.json", json.dumps({"schemaVersion": 2, "manifests": [manifest_entry]}).encode())
         add("oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
 

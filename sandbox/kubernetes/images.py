@@ -17,12 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from model_packaging.errors import ModelberthError
 from model_packaging.image import context
 from sandbox.go_tools import cache_folder
+from sandbox.kubernetes.archive import Image
 
 _SUITE = "bookworm"
 """The Debian release with the Python that the project's Dockerfile wants."""
@@ -43,16 +43,6 @@ echo "deb $PUBLIC_MIRROR $SUITE main" > etc/apt/sources.list
 tar --create --one-file-system --numeric-owner --sort=name --file "$TAR" --exclude=./proc/* --exclude=./sys/* .
 """
 _PIP_SETTINGS = ("index-url", "extra-index-url", "cert", "trusted-host", "proxy", "timeout", "default-timeout")
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image in an archive that a container runtime can import."""
-
-    name: str
-    """Its name and tag; the tag changes with what is in it."""
-
-    archive: Path
 
 
 def reasons_against() -> list[str]:
@@ -122,10 +112,19 @@ def _build(home: Path, sources: Path, image: Image) -> None:
     unfinished = image.archive.with_suffix(".part")
     unfinished.unlink(missing_ok=True)
     _run(home, [*_buildah(home), "push", image.name, f"docker-archive:{unfinished}:{image.name}"])
-    for old in home.glob("*.tar"):
-        old.unlink()
+    _forget_others(home, image)
     unfinished.rename(image.archive)
     print(f"  built in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _forget_others(home: Path, image: Image) -> None:
+    """Remove earlier images; the layers that the next one can start from stay."""
+    for old in home.glob("*.tar"):
+        old.unlink()
+    listed = _run(home, [*_buildah(home), "images", "--format={{.Name}}:{{.Tag}}"])
+    for name in listed.split():
+        if name.startswith("localhost/modelberth:") and name != image.name:
+            _run(home, [*_buildah(home), "rmi", name])
 
 
 def _build_base(home: Path, name: str) -> None:

@@ -27,6 +27,7 @@ from kubernetes.client.exceptions import ApiException
 from model_packaging.errors import ModelberthError
 from sandbox.kubernetes import archive, control_group, programs
 from sandbox.kubernetes.access import grant
+from sandbox.kubernetes.archive import Image
 from sandbox.kubernetes.control_plane import CLUSTER_DOMAIN, Cluster
 from sandbox.kubernetes.network import Network, choose
 from sandbox.kubernetes.processes import Processes, answers
@@ -61,16 +62,18 @@ class Node:
         """
         return _run([*_enter(self.cluster.processes), *command])
 
-    def import_image(self, archive: Path) -> None:
-        """Import an image from an archive in OCI's or Docker's layout; it is then used without a registry."""
-        ctr = programs.folder(programs.CONTAINERD) / "ctr"
-        self.run([ctr, "--address", _CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "import", archive])
+    def load(self, image: Image) -> None:
+        """Make sure that the node has the image, which is then used without a registry."""
+        if image.name not in self.images():
+            self._manage_images("import", image.archive)
 
     def images(self) -> dict[str, str]:
         """The images that the node has: each name with its digest."""
+        return {(fields := line.split())[0]: fields[2] for line in self._manage_images("list").splitlines()[1:]}
+
+    def _manage_images(self, *arguments: str | Path) -> str:
         ctr = programs.folder(programs.CONTAINERD) / "ctr"
-        answer = self.run([ctr, "--address", _CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", "list"])
-        return {(fields := line.split())[0]: fields[2] for line in answer.splitlines()[1:]}
+        return self.run([ctr, "--address", _CONTAINERD_SOCKET, "--namespace", "k8s.io", "images", *arguments])
 
 
 def reasons_against() -> list[str]:
@@ -152,11 +155,10 @@ def start(cluster: Cluster) -> Node:
     socket = folder / "run-containerd" / "containerd.sock"
     processes.wait("containerd", socket.exists, _START_SECONDS)
     processes.wait("containerd", lambda: _answers(node), _START_SECONDS)
-    if _PAUSE_IMAGE not in node.images():
-        program = programs.executable(programs.PAUSE).read_bytes()
-        image = folder / "pause.tar"
-        archive.write(image, _PAUSE_IMAGE, archive.layer_of({"pause": program}), {"Entrypoint": ["/pause"]})
-        node.import_image(image)
+    pause = Image(_PAUSE_IMAGE, folder / "pause.tar")
+    program = programs.executable(programs.PAUSE).read_bytes()
+    archive.write(pause, archive.layer_of({"pause": program}), {"Entrypoint": ["/pause"]})
+    node.load(pause)
 
     kubeconfig = cluster.write_kubeconfig(folder / "kubelet.kubeconfig", f"system:node:{NODE_NAME}", ("system:nodes",))
     processes.start(
@@ -373,25 +375,24 @@ def _publish_name_service(cluster: Cluster) -> None:
     api = config.new_client_from_config(str(cluster.kubeconfig))
     ports = [{"name": protocol.lower(), "protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
     service = {
+        "apiVersion": "v1",
+        "kind": "Service",
         "metadata": {"name": "kube-dns", "labels": {"k8s-app": "kube-dns"}},
         "spec": {"clusterIP": cluster.network.name_service, "ports": ports},
     }
     endpoints = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
         "metadata": {"name": "kube-dns", "labels": {"kubernetes.io/service-name": "kube-dns"}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": [cluster.network.node], "conditions": {"ready": True}}],
         "ports": ports,
     }
-    core, discovery = client.CoreV1Api(api), client.DiscoveryV1Api(api)
-    for create, body in (
-        (core.create_namespaced_service, service),
-        (discovery.create_namespaced_endpoint_slice, endpoints),
+    for apply, body in (
+        (client.CoreV1Api(api).patch_namespaced_service, service),
+        (client.DiscoveryV1Api(api).patch_namespaced_endpoint_slice, endpoints),
     ):
-        try:
-            create("kube-system", body)
-        except ApiException as error:
-            if error.reason != "Conflict":
-                raise
+        apply("kube-dns", "kube-system", body, field_manager="sandbox", _content_type="application/apply-patch+yaml")
 
 
 def _is_ready(core: client.CoreV1Api) -> bool:
@@ -432,15 +433,10 @@ def _mount_namespace(number: int) -> str:
 
 
 def _end_all_within(namespace: str, but: int) -> None:
-    found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if process.pid != but and _mount_namespace(process.pid) == namespace:
                 process.kill()
-                found.append(process)
-    _, left = psutil.wait_procs(found, timeout=20)
-    if left:
-        raise ModelberthError("these processes of the node do not end: " + ", ".join(str(p.pid) for p in left))
 
 
 def _remember_made(folder: Path, path: str) -> None:

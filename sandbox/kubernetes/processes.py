@@ -100,7 +100,7 @@ class Processes:
             time.sleep(0.05)
 
     def stop(self, name: str) -> bool:
-        """End the process and what it started; tells whether it ran.
+        """End the process; tells whether it ran.
 
         Raises:
             ModelberthError: it does not end, even when killed.
@@ -109,16 +109,23 @@ class Processes:
         if process is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
-                _, left = psutil.wait_procs([process], timeout=_STOP_SECONDS)
-                for late in left:
-                    late.kill()
-                _, left = psutil.wait_procs(left, timeout=5)
-                if left:
-                    raise ModelberthError(f"the process {name} ({process.pid}) does not end")
+                if not self._ends(name, _STOP_SECONDS):
+                    process.kill()
+                    if not self._ends(name, 5):
+                        raise ModelberthError(f"the process {name} ({process.pid}) does not end")
             if (child := _CHILDREN.pop(process.pid, None)) is not None:
                 child.wait(_STOP_SECONDS)
         self._record(name).unlink(missing_ok=True)
         return process is not None
+
+    def _ends(self, name: str, seconds: float) -> bool:
+        # One that has ended and is not yet collected by its parent, which may be slow, counts as ended.
+        deadline = time.monotonic() + seconds
+        while self.find(name) is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def memory_bytes(self) -> dict[str, int]:
         """The resident memory of each running process."""

@@ -1,5 +1,5 @@
 module modelberth/containerd
 
-go 1.26
+go 1.26.6
 
 require github.com/containerd/containerd/v2 v2.4.2

@@ -1,5 +1,5 @@
 module modelberth/coredns
 
-go 1.26
+go 1.26.0
 
 require github.com/coredns/coredns v1.15.0

@@ -1,5 +1,0 @@
-module modelberth/alertmanager
-
-go 1.26
-
-require github.com/prometheus/alertmanager v0.34.2

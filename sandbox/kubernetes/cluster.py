@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.kubernetes import control_plane, node, object_store
+from sandbox.kubernetes import control_plane, monitoring, node, object_store
 from sandbox.kubernetes.control_plane import LOOPBACK, Cluster
 from sandbox.kubernetes.node import Node
 
@@ -42,7 +42,7 @@ def start(folder: Path) -> Running:
 
 
 def stop(folder: Path) -> bool:
-    """End everything of `folder`, also an object store that was started there; its content stays.
+    """End everything of `folder`, also an object store and monitoring that were started there; its content stays.
 
     Tells whether anything ran.
 
@@ -52,7 +52,7 @@ def stop(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     # The node goes last, because with it goes the address at which the API server listens.
-    parts = (object_store.stop, control_plane.stop, node.stop)
+    parts = (monitoring.stop, object_store.stop, control_plane.stop, node.stop)
     return any([stop_part(folder) for stop_part in parts])
 
 

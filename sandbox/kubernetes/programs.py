@@ -145,6 +145,18 @@ OBJECT_STORE = GoProgram(
     without_go=_WITHOUT_GO,
     instead="",
 )
+PROMETHEUS = GoProgram(
+    name="Prometheus",
+    version="v0.316.0",
+    source=_MODULES / "prometheus",
+    package="github.com/prometheus/prometheus/cmd/prometheus",
+    executable="prometheus",
+    tags="remove_all_sd enable_kubernetes_sd",
+    space_bytes=3 * _GIGABYTE,
+    minutes="about 3 minutes on two cores",
+    without_go=_WITHOUT_GO,
+    instead="",
+)
 
 
 def is_built(program: GoProgram) -> bool:

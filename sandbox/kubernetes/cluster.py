@@ -42,7 +42,7 @@ def start(folder: Path) -> Running:
 
 
 def stop(folder: Path) -> bool:
-    """End everything of `folder`, also an object store and a monitoring that were started there; its content stays.
+    """End everything of `folder`, also an object store and monitoring that were started there; its content stays.
 
     Tells whether anything ran.
 

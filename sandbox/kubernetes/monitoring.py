@@ -5,6 +5,7 @@ every pod by its address.
 """
 
 import json
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -133,7 +134,7 @@ def start(cluster: Cluster, address: str = LOOPBACK) -> Monitoring:
     processes.start(
         "alertmanager",
         [
-            programs.executable(programs.ALERTMANAGER),
+            installed_alertmanager(),
             f"--config.file={home / 'alertmanager.yml'}",
             f"--storage.path={home / 'alertmanager'}",
             f"--web.listen-address={LOOPBACK}:{ports['alertmanager']}",

@@ -5,7 +5,6 @@ every pod by its address.
 """
 
 import json
-import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -134,7 +133,7 @@ def start(cluster: Cluster, address: str = LOOPBACK) -> Monitoring:
     processes.start(
         "alertmanager",
         [
-            installed_alertmanager(),
+            programs.executable(programs.ALERTMANAGER),
             f"--config.file={home / 'alertmanager.yml'}",
             f"--storage.path={home / 'alertmanager'}",
             f"--web.listen-address={LOOPBACK}:{ports['alertmanager']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf import any_pb2
 
-from sandbox.providers.stubs import provider_pb2, provider_pb2_grpc
+from sandbox.providers.stubs import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 from sandbox.providers.wire import encode
 
 _OPTIONS = [
@@ -41,10 +42,19 @@ def answer(context: grpc.ServicerContext, work: Callable[[], Any], provider: str
         )
 
 
-def init_failed(context: grpc.ServicerContext, identifier: str, state: dict[str, Any], *reasons: str) -> Any:
-    """Say that the resource exists but is not usable: the engine records it and its state."""
+def init_failed(
+    context: grpc.ServicerContext,
+    identifier: str,
+    state: dict[str, Any],
+    *reasons: str,
+    inputs: dict[str, Any] | None = None,
+) -> Any:
+    """Say that the resource exists but is not usable: the engine records it, its state and, if read, its inputs."""
     detail = any_pb2.Any()
-    detail.Pack(provider_pb2.ErrorResourceInitFailed(id=identifier, properties=encode(state), reasons=list(reasons)))
+    failed = provider_pb2.ErrorResourceInitFailed(id=identifier, properties=encode(state), reasons=list(reasons))
+    if inputs is not None:
+        failed.inputs.CopyFrom(encode(inputs))
+    detail.Pack(failed)
     # google.rpc.Status, written by hand: fields code (1), message (2) and details (3).
     body = detail.SerializeToString()
     text = reasons[0].encode()
@@ -62,11 +72,36 @@ def _varint(number: int) -> bytes:
     return bytes(result)
 
 
+def _arguments(description: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("engine", nargs="?", help="address of the engine, for its log")
+    return parser.parse_known_args()[0]
+
+
+class EngineLog:
+    """The engine's log, which stands below the resources when it has ended; nothing without an engine."""
+
+    def __init__(self, address: str | None = None) -> None:
+        channel = grpc.insecure_channel(address) if address else None
+        self._stub: Any = engine_pb2_grpc.EngineStub(channel) if channel else None
+        self._told: set[str] = set()
+
+    @classmethod
+    def of_this_process(cls) -> EngineLog:
+        """The log of the engine that started this process."""
+        return cls(_arguments("").engine)
+
+    def warn(self, text: str) -> None:
+        """Tell a warning, once; an engine that does not listen is no reason to fail."""
+        if self._stub is not None and text not in self._told:
+            self._told.add(text)
+            with contextlib.suppress(grpc.RpcError):
+                self._stub.Log(engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text), timeout=5)
+
+
 def serve(provider: Any, description: str) -> int:
     """Listen on loopback, print the port for the engine, serve until stopped."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("engine", nargs="?", help="address of the engine; not needed")
-    parser.parse_known_args()
+    _arguments(description)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=64), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 
-def _import_stubs() -> tuple[Any, Any, Any]:
-    names = ("provider_pb2", "provider_pb2_grpc", "plugin_pb2")
+def _import_stubs() -> tuple[Any, ...]:
+    names = ("provider_pb2", "provider_pb2_grpc", "plugin_pb2", "engine_pb2", "engine_pb2_grpc")
     parents: list[str] = []
     if "pulumi" not in sys.modules:
         spec = importlib.util.find_spec("pulumi")
@@ -32,7 +32,7 @@ def _import_stubs() -> tuple[Any, Any, Any]:
         # A later `import pulumi` in this process must get the real package.
         for name in parents:
             del sys.modules[name]
-    return modules[0], modules[1], modules[2]
+    return tuple(modules)
 
 
-provider_pb2, provider_pb2_grpc, plugin_pb2 = _import_stubs()
+provider_pb2, provider_pb2_grpc, plugin_pb2, engine_pb2, engine_pb2_grpc = _import_stubs()

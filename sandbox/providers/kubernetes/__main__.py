@@ -8,4 +8,8 @@ from sandbox.providers import plugin
 from sandbox.providers.kubernetes.provider import KubernetesProvider
 
 if __name__ == "__main__":
-    sys.exit(plugin.serve(KubernetesProvider(), "The sandbox's Kubernetes provider plugin (gRPC)."))
+    sys.exit(
+        plugin.serve(
+            KubernetesProvider(plugin.EngineLog.of_this_process()), "The sandbox's Kubernetes provider plugin (gRPC)."
+        )
+    )

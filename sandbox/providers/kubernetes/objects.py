@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sandbox.providers.kubernetes.cluster import Settings
@@ -11,9 +13,17 @@ from sandbox.providers.wire import UNKNOWN
 Object = dict[str, Any]
 
 _SERVERS_OWN = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
-_POD_TEMPLATED = ("apps/v1/Deployment", "apps/v1/DaemonSet", "apps/v1/StatefulSet")
+_NOT_INPUTS = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
+"""Annotations of the cluster's own; the first holds all that `kubectl apply` was given, a Secret's data too."""
 
-# Fields whose change needs another object. Source: pulumi-kubernetes, "force new" table of version 4, by kind.
+_POD_MUTABLE = ("activeDeadlineSeconds", "tolerations")
+_VOLUME_SOURCES = (
+    "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc", "flexVolume", "flocker",
+    "gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local", "nfs", "photonPersistentDisk", "portworxVolume",
+    "quobyte", "rbd", "scaleIO", "storageos", "vsphereVolume",
+)  # fmt: skip
+
+# Fields whose change needs another object. Source: pulumi-kubernetes, provider/pkg/provider/diff.go.
 _FORCE_NEW: dict[str, tuple[str, ...]] = {
     "apps/v1/DaemonSet": ("spec.selector",),
     "apps/v1/Deployment": ("spec.selector",),
@@ -22,21 +32,17 @@ _FORCE_NEW: dict[str, tuple[str, ...]] = {
         "spec.revisionHistoryLimit",
         "spec.selector",
         "spec.serviceName",
+        "spec.volumeClaimTemplates",
     ),
-    "batch/v1/Job": (
-        "spec.completionMode",
-        "spec.completions",
-        "spec.manualSelector",
-        "spec.podFailurePolicy",
-        "spec.selector",
-        "spec.template",
-    ),
+    "batch/v1/Job": ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
     "rbac.authorization.k8s.io/v1/ClusterRoleBinding": ("roleRef",),
     "rbac.authorization.k8s.io/v1/RoleBinding": ("roleRef",),
-    "storage.k8s.io/v1/StorageClass": ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+    "storage.k8s.io/v1/StorageClass": ("parameters", "provisioner"),
+    "v1/PersistentVolume": tuple(f"spec.{source}" for source in _VOLUME_SOURCES),
     "v1/PersistentVolumeClaim": ("spec.accessModes", "spec.selector", "spec.storageClassName", "spec.volumeName"),
     "v1/Pod": ("spec",),
-    "v1/Service": ("spec.clusterIP", "spec.type"),
+    "v1/ResourceQuota": ("spec.scopes",),
+    "v1/Service": ("spec.clusterIP",),
 }
 
 
@@ -45,10 +51,26 @@ def key(obj: Object) -> str:
     return f"{obj.get('apiVersion')}/{obj.get('kind')}"
 
 
+def metadata(obj: Object) -> Object:
+    """An object's metadata, empty where there is none or it is not known yet."""
+    found = obj.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def annotation(obj: Object, name: str) -> str:
+    """An annotation's value, empty where there is none or it is not known yet."""
+    annotations = metadata(obj).get("annotations")
+    value = annotations.get(name) if isinstance(annotations, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 def clean(obj: Object) -> Object:
     """An object without what only the server writes."""
-    metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name not in _SERVERS_OWN}
-    return {name: value for name, value in obj.items() if name != "status"} | {"metadata": metadata}
+    kept = {name: value for name, value in metadata(obj).items() if name not in _SERVERS_OWN}
+    annotations = kept.get("annotations") or {}
+    if any(name in annotations for name in _NOT_INPUTS):
+        kept["annotations"] = {name: value for name, value in annotations.items() if name not in _NOT_INPUTS}
+    return {name: value for name, value in obj.items() if name != "status"} | {"metadata": kept}
 
 
 def changes(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -79,14 +101,55 @@ def _plain(name: str) -> bool:
     return name.replace("_", "").replace("-", "").isalnum()
 
 
+def under(path: str, parents: Iterable[str]) -> bool:
+    """Whether a path is one of some others, or inside one of them."""
+    return any(path == parent or path.startswith((f"{parent}.", f"{parent}[")) for parent in parents)
+
+
 def forces_new(obj: Object, path: str, settings: Settings) -> bool:
     """Whether a change at a path needs another object."""
+    if key(obj) == "v1/Pod" and under(path, [f"spec.{name}" for name in _POD_MUTABLE]):
+        return False
     fields = ["metadata.name", "metadata.namespace", "apiVersion", "kind", *_FORCE_NEW.get(key(obj), ())]
-    if key(obj) == "v1/ConfigMap" and not settings.mutable_config_maps:
+    if key(obj) == "v1/ConfigMap" and (not settings.mutable_config_maps or obj.get("immutable") is True):
         fields += ["data", "binaryData"]
-    if key(obj) == "v1/Secret" and not settings.mutable_secrets:
+    if key(obj) == "v1/Secret" and (not settings.mutable_secrets or obj.get("immutable") is True):
         fields += ["type", "stringData", "data"]
-    return any(path == field or path.startswith((f"{field}.", f"{field}[")) for field in fields)
+    return under(path, fields)
+
+
+def leave_ignored(body: Object, live: Object, manager: str, ignored: Iterable[str]) -> Object:
+    """An object to apply whose ignored fields stay as they are.
+
+    A field that only others manage is left out, so that it neither conflicts nor comes to be managed here too; any
+    other keeps its value. Lists can't be looked into, as in the official plugin.
+    """
+    body = copy.deepcopy(body)
+    for path in ignored:
+        steps = _steps(path)
+        owners = {
+            entry.get("manager") == manager
+            for entry in live["metadata"].get("managedFields") or []
+            if _at(entry.get("fieldsV1") or {}, [f"f:{step}" for step in steps]) is not None
+        }
+        value, parent = _at(live, steps), _at(body, steps[:-1])
+        if not isinstance(parent, dict):
+            continue
+        if owners == {False}:
+            parent.pop(steps[-1], None)
+        elif value is not None:
+            parent[steps[-1]] = value
+    return body
+
+
+def _steps(path: str) -> list[str]:
+    return [quoted or plain for quoted, plain in re.findall(r'\["([^"]+)"\]|([^.\[\]]+)', path)]
+
+
+def _at(value: Any, steps: list[str]) -> Any:
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def project(inputs: Any, live: Any) -> Any:

@@ -19,8 +19,8 @@ import click
 import typer
 from annotated_types import Ge, Gt, Le, Lt
 from modelberth import spec
-from modelberth.platforms.sagemaker import alarms, bucket, endpoint, retraining
 from modelberth.quantities import format_duration
+from modelberth.registry import CAPABILITIES, PLATFORMS, load
 from modelberth.vocabulary import ALARMS
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -30,11 +30,13 @@ from model_packaging import cli, gate
 HERE = Path(__file__).parent
 
 OPTIONS: dict[str, type[BaseModel]] = {
-    "endpoint.sagemaker": endpoint.Options,
-    "bucket.sagemaker": bucket.Options,
-    "alarms.sagemaker": alarms.Options,
-    "alarms.monitor.sagemaker": alarms.MonitorOptions,
-    "retraining.sagemaker": retraining.Options,
+    f"{key}.{platform}": getattr(load(platform, module), name)
+    for platform in PLATFORMS
+    for key, module, name in (
+        ("models.*", "shared", "Options"),
+        *((capability, capability, "Options") for capability in CAPABILITIES),
+        ("alarms.monitor", "alarms", "MonitorOptions"),
+    )
 }
 
 WRITTEN: dict[str, str] = {
@@ -42,7 +44,15 @@ WRITTEN: dict[str, str] = {
     "parse_ratio": "share: `10%`; a number is 0 to 1",
     "parse_size": "size: `512Mi`, `4Gi`; a number is bytes",
     "_check_package": "a path, or an address with `@sha256:…`",
-    "_check_platform": "`sagemaker`",
+    "_check_platform": " or ".join(f"`{name}`" for name in PLATFORMS),
+    "check_namespace": "name of a namespace",
+    "check_object_name": "name of an object",
+    "check_secret": "`<name>` or `<namespace>/<name>`",
+    "check_bucket": "name of a bucket",
+    "check_host": "host name",
+    "check_url": "`http://…` or `https://…`",
+    "check_origin": "`https://<host>:<port>`",
+    "parse_quantity": "quantity: `40`, `500m`, `64Gi`",
     "_text_or_output": "text",
     "check_schedule": "cron: minute hour day-of-month month day-of-week",
     "check_timezone": "IANA name, such as `Europe/Prague`",
@@ -57,7 +67,7 @@ MEANINGS: dict[str, str] = {
     "capture.sample": "The share of requests that is kept.",
     "rollout.canary": "The share of replicas that the new package gets first, 1% to 50%. All traffic shifts in one "
     "step if left out.",
-    "rollout.bake": "How long the alarms are watched after each step; at most `1h`.",
+    "rollout.bake": "How long the alarms are watched after each step; on SageMaker at most `1h`.",
     "place.endpoint": "The endpoint's platform; the stack's if left out.",
     "place.bucket": "The bucket's platform; the stack's if left out.",
     "place.alarms": "The alarms' platform; the stack's if left out.",
@@ -71,7 +81,10 @@ MEANINGS: dict[str, str] = {
     "modelberth.models": "The models by name: 2 to 40 lower-case letters, digits and single hyphens, beginning with a "
     "letter. A name is an identity: another name is another endpoint and another bucket.",
     "modelberth.tags": "Put on every resource that takes tags, besides `modelberth:project` and `modelberth:stack`. "
-    "Objects in S3 bear them only while there are at most 10.",
+    "Objects in S3 bear them only while there are at most 10. On Kubernetes they are labels, or annotations where a "
+    "value is no label's.",
+    "endpoint.kubernetes.cpu_target": "With `scale.max`: the use of its processors, in percent, by which the number of "
+    "replicas is chosen; it needs the cluster's metrics server.",
     "endpoint.sagemaker.volume_size_gb": "The disk of each replica, in GB; SageMaker's own size if left out.",
     "models.*.gate": "The rules that a package must pass.",
     "models.*.bucket": "Where packages, captured traffic and reports are kept: versioned, encrypted, private.",
@@ -97,7 +110,7 @@ def configuration() -> str:
     """Return the page of the stack's configuration."""
     parts = [INTRODUCTION]
     parts += _section("The stack", "modelberth", spec.StackSpec, {})
-    parts += _section("A model: `modelberth:models.*`", "models.*", spec.ModelSpec, {})
+    parts += _section("A model: `modelberth:models.*`", "models.*", spec.ModelSpec, OPTIONS)
     parts += _section("Placement: `place`", "place", spec.Placement, {})
     parts += _section("Endpoint: `endpoint`", "endpoint", spec.EndpointSpec, OPTIONS)
     parts += _section("Bucket: `bucket`", "bucket", spec.BucketSpec, OPTIONS)
@@ -129,7 +142,7 @@ def _section(title: str, prefix: str, model: type[BaseModel], options: dict[str,
     lines = ["| key | written as | if left out | meaning |", "| --- | --- | --- | --- |"]
     rows = [*_rows(prefix, model)]
     for key, kind in options.items():
-        if key.split(".")[0] == prefix:
+        if key.startswith(f"{prefix}."):
             rows += _rows(key, kind)
     for key, written, default, meaning in rows:
         shown = key.removeprefix("modelberth.")
@@ -226,7 +239,8 @@ def _written(field: FieldInfo) -> list[str]:
 
 
 def _kind(annotation: Any, metadata: list[Any]) -> str:
-    for item in metadata:
+    # What is checked last says most.
+    for item in reversed(metadata):
         reader: Callable[..., Any] | None = getattr(item, "func", None)
         if reader is not None and getattr(reader, "__name__", "") in WRITTEN:
             return WRITTEN[reader.__name__]
@@ -237,7 +251,12 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
         inner = list(item.__metadata__) if get_origin(item) is Annotated else []
         return f"list of: {_kind(get_args(item)[0] if inner else item, inner)}"
     if get_origin(annotation) is dict:
-        return "map of names to values" if get_args(annotation)[1] is Any else "map of names to texts"
+        item = get_args(annotation)[1]
+        if get_origin(item) is Annotated:
+            kind, *inner = get_args(item)
+            inner += [bound for one in inner if isinstance(one, FieldInfo) for bound in one.metadata]
+            return f"map of names to: {_kind(kind, inner)}{_limits(inner)}"
+        return "map of names to values" if item is Any else "map of names to texts"
     names = {
         bool: "`true` or `false`",
         int: "whole number",

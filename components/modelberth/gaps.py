@@ -26,6 +26,8 @@ FEATURES: dict[str, str] = {
     "disk_utilization": "measure how full the disks of the replicas are",
     "flexible_window": "start a scheduled run later than it is due",
     "flexible_window_over_a_day": "start a scheduled run more than a day late",
+    "requests_per_replica": "choose the number of replicas by the requests that one gets",
+    "several_runs": "count how often the monitor ran",
     "shadow": "copy requests to a shadow",
     "variants": "share traffic between variants by weight",
 }

@@ -22,6 +22,8 @@ def asking(package: Path) -> dict[str, dict[str, Any]]:
         "disk_utilization": {"alarms": {"disk_utilization": {"above": "90%"}}},
         "flexible_window": {"retraining": {"flexible_window": "1h"}},
         "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
+        "requests_per_replica": {"endpoint": {"scale": {"min": 1, "max": 2, "requests_per_replica": 600}}},
+        "several_runs": {"alarms": {"monitor.runs": {"below": 2}}, "endpoint": {"capture": {}}},
         "shadow": {"endpoint": {"shadow": str(package)}},
         "variants": {"endpoint": {"variants": rival}},
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from model_packaging.errors import StorageError
 from model_packaging.jobs.monitor.measures import Measure
-from model_packaging.jobs.monitor.names import cloud_monitoring_type
+from model_packaging.metric_names import cloud_monitoring_type
 from model_packaging.storage import explained
 
 _SCOPE = "https://www.googleapis.com/auth/monitoring.write"

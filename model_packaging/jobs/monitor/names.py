@@ -1,8 +1,7 @@
-"""What each measure is called on each platform: one vocabulary, of which docs/metrics.md holds the table."""
+"""What each measure means, and its unit: one vocabulary, of which docs/metrics.md holds the table."""
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from model_packaging.alarms import ALARM_TEXTS
@@ -49,21 +48,3 @@ def unit(name: str) -> Unit:
 def cloudwatch_unit(name: str) -> str:
     """Of CloudWatch's units, which know no shares of 1."""
     return "Count" if unit(name) == "count" else "None"
-
-
-def prometheus_name(name: str) -> str:
-    """A gauge. That the monitor ran is told by the time of its last run, as is the custom for batch jobs
-    (Prometheus documentation, "Instrumentation", Batch jobs): a pushed 1 would stay 1 for ever."""
-    if name == "monitor.runs":
-        return "modelberth_monitor_last_run_timestamp_seconds"
-    return f"modelberth_{_plain(name).replace('.', '_')}"
-
-
-def cloud_monitoring_type(name: str) -> str:
-    """The metric type, in the hierarchy of a user's own metrics."""
-    return f"custom.googleapis.com/modelberth/{_plain(name).replace('.', '/')}"
-
-
-def _plain(name: str) -> str:
-    """The user's own metric may be a Python function with any letters in its name."""
-    return re.sub(r"[^A-Za-z0-9_.]", "_", name)

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from model_packaging.errors import ModelberthError
 from model_packaging.jobs.monitor.measures import Measure
-from model_packaging.jobs.monitor.names import DESCRIPTIONS, prometheus_name
+from model_packaging.jobs.monitor.names import DESCRIPTIONS
+from model_packaging.metric_names import prometheus_name
 from model_packaging.storage import explained
 
 JOB = "modelberth-monitor"

@@ -1,10 +1,11 @@
-"""Pulumi's mocks: an engine that keeps all that it is told, and an AWS that answers what it has to.
+"""Pulumi's mocks: an engine that keeps all that it is told, an AWS and a cluster that answer what they have to.
 
 A call that is not foreseen raises. `deploy` returns when everything that the program asked for has been registered,
 so that nothing is asserted of a resource that is still on its way.
 """
 
 import asyncio
+import base64
 import contextvars
 import json
 import re
@@ -46,11 +47,15 @@ class Made:
         return json.loads(self.inputs[key])
 
 
-class Aws(Mocks):
-    """Answers as AWS does: with ARNs, addresses and the names that were left out; with none for what is `new`."""
+class Cloud(Mocks):
+    """Answers as AWS does: with ARNs, addresses and the names that were left out; with none for what is `new`.
 
-    def __init__(self, *, new: bool) -> None:
-        self.new = new
+    A cluster answers with its objects, in the namespace `default` where none is told, and with the Secrets that are
+    there: their data by `<namespace>/<name>`.
+    """
+
+    def __init__(self, *, new: bool, secrets: Mapping[str, Mapping[str, str]]) -> None:
+        self.new, self.secrets = new, secrets
         self.calls: list[MockCallArgs] = []
 
     def call(self, args: MockCallArgs) -> Any:
@@ -60,6 +65,8 @@ class Aws(Mocks):
         return FUNCTIONS[args.token]
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ.startswith("kubernetes:") and not self.new:
+            return self._object(args)
         if not args.typ.startswith("aws:") or self.new:
             return None, dict(args.inputs)
         service, kind = re.fullmatch(r"aws:(\w+)/(\w+):\w+", args.typ).groups()  # pyright: ignore
@@ -73,6 +80,20 @@ class Aws(Mocks):
             "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
         }
         return name, outputs | args.inputs
+
+    def _object(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        if args.resource_id:
+            namespace, _, name = args.resource_id.rpartition("/")
+            address = f"{namespace or 'default'}/{name}"
+            found = self.secrets.get(address)
+            if found is None:
+                raise KeyError(f'secrets "{name}" not found')
+            data = {key: base64.b64encode(value.encode()).decode() for key, value in found.items()}
+            return address, {"metadata": {"name": name, "namespace": namespace or "default"}, "data": data}
+        told = args.inputs["metadata"]
+        place = {} if args.typ.endswith(":Namespace") else {"namespace": "default"}
+        metadata = place | told
+        return f"{metadata.get('namespace', '')}/{told['name']}".lstrip("/"), args.inputs | {"metadata": metadata}
 
 
 class Engine(MockMonitor):
@@ -114,8 +135,10 @@ class Deployed:
     exports: dict[str, Any]
 
     def of(self, token: str) -> list[Made]:
-        """All resources of a type, such as `sagemaker/endpoint:Endpoint`, in the order of their names."""
-        return sorted((one for one in self.made if one.type == f"aws:{token}"), key=lambda one: one.name)
+        """All resources of a type, such as `sagemaker/endpoint:Endpoint` or `apps/v1:Deployment`, in the order of their
+        names."""
+        types = (f"aws:{token}", f"kubernetes:{token}")
+        return sorted((one for one in self.made if one.type in types), key=lambda one: one.name)
 
     def one(self, token: str, name: str | None = None) -> Made:
         """The only resource of a type, or the one of that name."""
@@ -137,6 +160,7 @@ def deploy(
     config: Mapping[str, str] | None = None,
     stack: str = "dev",
     made: list[Made] | None = None,
+    secrets: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Deployed:
     """Run a program against the mocks until everything that it asked for is there.
 
@@ -147,18 +171,19 @@ def deploy(
         config: The stack's configuration.
         stack: The stack's name.
         made: Where resources are put too, for a program that raises.
+        secrets: The data of the cluster's Secrets, by `<namespace>/<name>`.
     """
 
     def run() -> Deployed:
-        aws = Aws(new=preview and not known)
-        engine = Engine(aws)
+        cloud = Cloud(new=preview and not known, secrets=secrets or {})
+        engine = Engine(cloud)
         if made is not None:
             engine.made = made
         result: list[Any] = []
         exports: dict[str, Any] = {}
 
         async def main() -> None:
-            set_mocks(aws, project="shop", stack=stack, preview=preview, monitor=engine)
+            set_mocks(cloud, project="shop", stack=stack, preview=preview, monitor=engine)
             pulumi.runtime.settings.SETTINGS.outputs.clear()
             pulumi.runtime.set_all_config(dict(config or {}))
 
@@ -172,6 +197,6 @@ def deploy(
             await run_pulumi_func(resolved)
 
         asyncio.run(main())
-        return Deployed(engine.made, engine.outputs, aws.calls, result[0], exports)
+        return Deployed(engine.made, engine.outputs, cloud.calls, result[0], exports)
 
     return contextvars.copy_context().run(run)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import modelberth
 import pytest
-from modelberth import SpecificationError, registry
+from modelberth import SpecificationError, gaps, registry
 
 ROOT = Path(__file__).resolve().parents[3]
 SDKS = {"pulumi_aws", "boto3", "botocore", "s3fs", "pulumi_gcp", "google.cloud", "pulumi_kubernetes", "kubernetes"}
@@ -52,10 +52,23 @@ def test_platforms_are_in_order_and_have_every_capability_a_folder_and_an_extra(
             assert module.__name__ == f"{platform.package}.{capability}"
             assert list(inspect.signature(module.check).parameters) == ["args", "where"]
             assert list(inspect.signature(module.provision).parameters) == ["component", "name", "args"]
+        shared = registry.load(name, "shared")
+        for function, parameters in (
+            (shared.check, ["args", "where"]),
+            (shared.defaults, ["args"]),
+            (shared.provision, ["component", "name", "args"]),
+        ):
+            assert list(inspect.signature(function).parameters) == parameters
+        images = registry.load(name, "images")
+        assert list(inspect.signature(images.is_own).parameters) == ["image"]
+        assert list(inspect.signature(images.provision).parameters) == ["name", "spec"]
+        assert gaps.gaps_of(name).keys() <= gaps.FEATURES.keys()
 
 
 def test_an_unknown_platform_is_told_with_the_nearest() -> None:
-    with pytest.raises(SpecificationError, match=r"^unknown platform 'sagemakr': choose sagemaker \(did you mean sag"):
+    with pytest.raises(
+        SpecificationError, match=r"^unknown platform 'sagemakr': choose kubernetes or sagemaker \(did you mean sag"
+    ):
         registry.load("sagemakr", "endpoint")
 
 

@@ -23,7 +23,7 @@ from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import AlarmRule, ComputeSpec, Spec
 from ...vocabulary import ALARMS
-from . import dashboards, objects, policies, promql, recurring, store
+from . import dashboards, objects, promql, recurring, store, values
 from .objects import StoreOptions
 
 _COMPONENT = "alarms"
@@ -38,7 +38,7 @@ class Options(StoreOptions):
     """How Prometheus gets the rules: `operator` for the objects of the Prometheus Operator (PrometheusRule, PodMonitor,
     AlertmanagerConfig), `files` for ConfigMaps with rule files, the label modelberth/rules and a route for
     Alertmanager."""
-    grafana_url: str | None = None
+    grafana_url: values.Url | None = None
     """Grafana's address, for the output `dashboard_url`."""
 
 
@@ -59,6 +59,9 @@ def check(args: MonitoringAlarmsArgs, where: str) -> list[str]:
         problems += problems_of(error, MonitorOptions, f"{where}.monitor.{args.platform}")
     if "disk_utilization" in args.rules:
         problems.append(refusal(args.platform, "disk_utilization", f"{where}.disk_utilization"))
+    runs = args.rules.get("monitor.runs")
+    if runs is not None and runs.threshold > 1:
+        problems.append(refusal(args.platform, "several_runs", f"{where}.monitor.runs"))
     if args.watches_traffic and options.pushgateway_url is None:
         names = ", ".join(sorted(name for name in args.rules if ALARMS[name].source == "monitor"))
         problems.append(
@@ -149,7 +152,8 @@ def _objects_of_the_operator(
             metadata=described,
             spec={
                 "selector": {"matchLabels": objects.labels("endpoint", args.endpoint_name)},
-                "podMetricsEndpoints": [{"port": "http", "path": "/metrics"}],
+                # A rate needs two looks within the shortest period of an alarm, a minute.
+                "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "15s"}],
                 "podTargetLabels": [objects.INSTANCE],
             },
             opts=child,
@@ -277,7 +281,7 @@ def _monitor(
             "MODELBERTH_WINDOW_HOURS": f"{args.monitor.window / timedelta(hours=1):g}",
         },
         compute=_MONITOR_COMPUTE,
-        reaches=[options.store_port, policies.port_of(options.pushgateway_url)],
+        reaches=[options.store_port, values.port_of(options.pushgateway_url)],
         secret=secret,
         opts=child,
     )

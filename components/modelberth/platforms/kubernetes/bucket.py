@@ -9,29 +9,29 @@ from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from ...args import ArtifactBucketArgs
 from ...errors import problems_of
 from ...names import physical_name
 from ...outputs import BucketOutputs
-from . import objects, store
+from . import objects, store, values
 from .objects import NamespaceOptions
 
 
 class Options(NamespaceOptions):
     """`bucket.kubernetes`: the object store."""
 
-    endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    endpoint_url: values.Origin | None = None
     """The store's address as pods reach it, such as https://objects.example.org; AWS_ENDPOINT_URL_S3 in the Secret if
     left out."""
-    external_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
+    external_url: values.Origin | None = None
     """Its address as the machine reaches it that runs `pulumi up`; MODELBERTH_STORE_EXTERNAL_URL in the Secret, or the
     same, if left out."""
-    secret: str = Field(pattern=r"^([a-z0-9-]+/)?[a-z0-9.-]+$")
+    secret: values.SecretName
     """An existing Secret, `<name>` or `<namespace>/<name>`, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of a user
     of the store that may make the bucket, read and write it."""
-    bucket: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    bucket: values.Bucket | None = None
     """The bucket's name; made of project, stack and component if left out."""
     region: str | None = None
     """What requests are signed for; AWS_REGION in the Secret, or us-east-1, if left out."""
@@ -41,11 +41,11 @@ class Options(NamespaceOptions):
 
 def check(args: ArtifactBucketArgs, where: str) -> list[str]:
     """Return what a store on site can't do with these arguments."""
+    problems = objects.check_tags(args, where)
     try:
         options = Options.model_validate(args.options.get(args.platform, {}))
     except ValidationError as error:
-        return problems_of(error, Options, f"{where}.{args.platform}")
-    problems: list[str] = []
+        return problems + problems_of(error, Options, f"{where}.{args.platform}")
     key = f"{where}.{args.platform}"
     if args.keep_noncurrent < timedelta(days=1) or args.keep_noncurrent % timedelta(days=1):
         problems.append(f"{where}.keep_noncurrent: S3 counts in whole days, at least 1d")

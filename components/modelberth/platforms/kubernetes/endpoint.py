@@ -5,9 +5,11 @@ an update that succeeded. In between a Job inside the cluster moves the replicas
 after the bake time, and back where an alarm fires. It goes on where `pulumi up` is broken off.
 """
 
+from typing import Annotated, Any
+
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pydantic import Field, ValidationError
+from pydantic import Field, Strict, ValidationError
 
 from model_packaging.package import Package, open_package
 
@@ -17,7 +19,7 @@ from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
 from ...spec import ComputeSpec, Spec
-from . import objects, pods, policies, store
+from . import objects, pods, policies, store, values
 from .objects import StoreOptions
 
 PORT = 8080
@@ -28,20 +30,24 @@ _STARTUP_SECONDS = 600
 _DRAIN_DELAY_SECONDS, _DRAIN_SECONDS = 10, 25
 
 
+Accelerators = Annotated[int, Strict(), Field(ge=1)]
+
+
 class IngressOptions(Spec):
     """`endpoint.kubernetes.ingress`: an address from outside the cluster."""
 
-    host: str = Field(pattern=r"^[a-z0-9.-]+$")
-    class_name: str | None = None
+    host: values.Host
+    """The host name that requests are sent to."""
+    class_name: values.ObjectName | None = None
     """The IngressClass; the cluster's default if left out."""
-    tls_secret: str | None = None
+    tls_secret: values.ObjectName | None = None
     """The Secret with the certificate; the address is http:// without one."""
 
 
 class Options(StoreOptions):
     """`endpoint.kubernetes`: what only Kubernetes has."""
 
-    accelerators: dict[str, int] = Field(default_factory=dict[str, int])
+    accelerators: dict[values.ExtendedResource, Accelerators] = Field(default_factory=dict[str, int])
     """Extended resources of one replica, such as {nvidia.com/gpu: 1}."""
     ingress: IngressOptions | None = None
     """An Ingress; the endpoint is reached from inside the cluster only if left out."""
@@ -62,6 +68,17 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         problems.append(refusal(args.platform, "variants", f"{where}.variants"))
     if args.shadow is not None:
         problems.append(refusal(args.platform, "shadow", f"{where}.shadow"))
+    if args.rollout.canary is not None and args.scale.min == 1:
+        problems.append(refusal(args.platform, "canary_of_one_replica", f"{where}.rollout.canary"))
+    if args.scale.autoscaled and "requests_per_replica" in args.scale.model_fields_set:
+        problems.append(refusal(args.platform, "requests_per_replica", f"{where}.scale.requests_per_replica"))
+    if args.endpoint_name is not None and not values.is_service_name(args.endpoint_name):
+        problems.append(
+            f"{where}: {args.endpoint_name!r} is no name of a Service: at most 63 lower-case letters, digits and "
+            "hyphens, beginning with a letter; it is made of project, stack and model where no endpoint_name is given"
+        )
+    if args.compute.cpu < 0.001:
+        problems.append(f"{where}.compute.cpu: {args.compute.cpu!r} is out of range: Kubernetes counts in thousandths")
     if args.rollback_alarms and options.prometheus_url is None:
         problems.append(
             f"{where}.{args.platform}.prometheus_url: is missing: an update is watched by alarms, and it is Prometheus "
@@ -118,7 +135,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
         opts=child,
     )
     if args.scale.autoscaled:
-        _scaling(name, endpoint, deployment, options, args, after)
+        _scaling(name, endpoint, deployment, package, options, args, after)
     url = pulumi.Output.concat("http://", endpoint, ".", namespace, ".svc")
     if options.ingress is not None:
         url = _ingress(name, service, options.ingress, described, child)
@@ -137,6 +154,18 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     )
 
 
+def _replica(package: Package, options: Options, args: ModelEndpointArgs) -> list[Any]:
+    """Return what a replica is made of: another one of these is another Deployment."""
+    return [
+        package.digest,
+        args.image,
+        args.compute.model_dump(),
+        None if args.capture is None else args.capture.sample,
+        options.accelerators,
+        options.startup_timeout_seconds,
+    ]
+
+
 def _deployment(
     name: str,
     endpoint: str,
@@ -148,14 +177,7 @@ def _deployment(
     args: ModelEndpointArgs,
     component: pulumi.ComponentResource,
 ) -> kubernetes.apps.v1.Deployment:
-    content = [
-        package.digest,
-        args.image,
-        args.compute.model_dump(),
-        None if args.capture is None else args.capture.sample,
-        options.accelerators,
-        options.startup_timeout_seconds,
-    ]
+    content = _replica(package, options, args)
     revision = content_name(endpoint, content, longest=52)
     labels = objects.labels(_COMPONENT, endpoint) | {REVISION: revision}
     described = objects.metadata(args, options, revision, _COMPONENT, endpoint)
@@ -298,7 +320,7 @@ def _rollout(
         endpoint,
         child,
         # The cluster's API is behind 443, and behind another port of the control plane's machines.
-        reaches=[443, 6443, *([policies.port_of(watched)] if watched else [])],
+        reaches=[443, 6443, *([values.port_of(watched)] if watched else [])],
     )
     bake = round(args.rollout.bake.total_seconds())
     settings: dict[str, pulumi.Input[str]] = {
@@ -362,13 +384,15 @@ def _scaling(
     name: str,
     endpoint: str,
     deployment: kubernetes.apps.v1.Deployment,
+    package: Package,
     options: Options,
     args: ModelEndpointArgs,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    revision = objects.settled(deployment.metadata, "name")
+    revision, content = objects.settled(deployment.metadata, "name"), _replica(package, options, args)
     kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
-        content_name(f"{name}-replicas", [args.image, str(getattr(args.package, "digest", ""))]),
+        # Another Deployment gets another one; the old goes with the old.
+        content_name(f"{name}-replicas", content),
         metadata=objects.metadata(args, options, revision, _COMPONENT, endpoint),
         spec={
             "scale_target_ref": {"api_version": "apps/v1", "kind": "Deployment", "name": revision},

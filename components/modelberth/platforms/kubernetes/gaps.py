@@ -3,6 +3,11 @@
 from ...gaps import Gap
 
 GAPS = {
+    "canary_of_one_replica": Gap(
+        "ours",
+        "a Service shares requests by replicas, so scale.min must be at least 2; or leave canary out: all traffic then "
+        "shifts at once, watched",
+    ),
     "disk_utilization": Gap(
         "never", "a replica's file system can't be written, and its scratch space counts as memory or is the node's"
     ),
@@ -10,6 +15,14 @@ GAPS = {
         "vendor", 'a CronJob starts when it is due (Kubernetes documentation, "CronJob"): leave it out'
     ),
     "flexible_window_over_a_day": Gap("vendor", "a CronJob starts when it is due: leave flexible_window out"),
+    "requests_per_replica": Gap(
+        "ours",
+        "an autoscaler knows the use of processors, and requests only by an adapter: leave it out and set "
+        "endpoint.kubernetes.cpu_target",
+    ),
+    "several_runs": Gap(
+        "ours", "of the monitor's runs the metric tells the time of the last one: write 1, and choose the period"
+    ),
     "shadow": Gap("ours", "a Service copies no requests, and there is no proxy of ours before it yet: leave it out"),
     "variants": Gap(
         "ours", "a Service shares requests by replicas, not by weight, and there is no proxy of ours before it yet"

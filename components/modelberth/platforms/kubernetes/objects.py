@@ -1,6 +1,5 @@
 """What all objects of a stack bear in the cluster: a name, the namespace, labels and annotations."""
 
-import re
 from typing import Literal
 
 import pulumi
@@ -8,16 +7,9 @@ import pulumi_kubernetes as kubernetes
 from pydantic import Field
 
 from ...args import CommonArgs
-from ...quantities import TextInput
 from ...spec import Spec
+from . import values
 
-_LABEL_VALUE = r"(?=.{0,63}$)([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?"
-_LABEL_NAME = r"(?=.{1,63}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
-_SUBDOMAIN = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-NAMESPACE = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-"""The name of a namespace: a DNS label of RFC 1123."""
-
-URL = r"^https?://\S+$"
 INSTANCE = "app.kubernetes.io/instance"
 """The label that tells one capability's objects from another's."""
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
@@ -27,20 +19,20 @@ SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 class NamespaceOptions(Spec):
     """What every capability may be told on Kubernetes."""
 
-    namespace: TextInput | None = None
+    namespace: values.NamespaceInput | None = None
     """An existing namespace for its objects. A model's deployment makes one of its own if this is left out; a
     component by itself uses the provider's default, `kubernetes:namespace`."""
-    prometheus_url: str | None = Field(default=None, pattern=URL)
+    prometheus_url: values.Url | None = None
     """The Prometheus that scrapes the endpoint's pods, as pods reach it. An update that is watched by alarms, and
     retraining on drift, ask it which of them fire."""
-    pushgateway_url: str | None = Field(default=None, pattern=URL)
+    pushgateway_url: values.Url | None = None
     """The Prometheus Pushgateway that the monitor job leaves its numbers at."""
 
 
 class StoreOptions(NamespaceOptions):
     """What a capability that reads or writes the bucket may be told."""
 
-    bucket_secret: TextInput | None = None
+    bucket_secret: values.ObjectNameInput | None = None
     """The Secret by which the bucket is reached, with the keys that `ArtifactBucket` writes; the one that bears the
     bucket's name if left out."""
     store_port: int | None = Field(default=None, ge=1, le=65535)
@@ -49,15 +41,12 @@ class StoreOptions(NamespaceOptions):
 
 def check_tags(args: CommonArgs, where: str) -> list[str]:
     """Return which tags can't be labels or annotations."""
-    problems: list[str] = []
-    for key in args.tags:
-        prefix, _, name = _label_key(key).rpartition("/")
-        if not re.fullmatch(_LABEL_NAME, name) or (prefix and not re.fullmatch(_SUBDOMAIN, prefix)):
-            problems.append(
-                f"{where}.tags.{key}: is no key of a Kubernetes label: letters, digits, `-`, `_` and `.`, at most 63, "
-                "after an optional prefix such as example.org/"
-            )
-    return problems
+    return [
+        f"{where}.tags.{key}: is no key of a Kubernetes label: letters, digits, `-`, `_` and `.`, at most 63, after an "
+        "optional prefix such as example.org/"
+        for key in args.tags
+        if not values.is_label_key(_label_key(key))
+    ]
 
 
 def metadata(
@@ -82,7 +71,7 @@ def metadata(
         annotations: Further ones.
     """
     tags = {_label_key(key): value for key, value in args.tags.items()}
-    fitting = {key: value for key, value in tags.items() if re.fullmatch(_LABEL_VALUE, value)}
+    fitting = {key: value for key, value in tags.items() if values.is_label_value(value)}
     notes = {key: value for key, value in tags.items() if key not in fitting} | (annotations or {})
     made: kubernetes.meta.v1.ObjectMetaArgsDict = {"name": name, "labels": fitting | labels(component, instance)}
     if options.namespace is not None:

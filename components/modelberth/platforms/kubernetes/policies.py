@@ -5,7 +5,6 @@ not know them lets all traffic through.
 """
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -77,9 +76,3 @@ def _to(ports: Sequence[int | None]) -> list[kubernetes.networking.v1.NetworkPol
         # Without a port, any.
         return [{"ports": [{"protocol": "TCP"}]}]
     return [{"ports": [{"protocol": "TCP", "port": port} for port in sorted({port for port in ports if port})]}]
-
-
-def port_of(url: str) -> int:
-    """Return the port of an address."""
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from model_packaging.metric_names import prometheus_name
+
 from ...quantities import format_duration
 from ...spec import EndpointSpec
 from ...vocabulary import AlarmKind
@@ -14,8 +16,13 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
     """Return what an alarm's value is, in PromQL."""
     pods = f'{{{INSTANCE}="{endpoint}"}}'
     over = f"[{format_duration(period)}]"
+    if alarm == "monitor.runs":
+        # 1 if it ran within the period, else 0; also where it never did. What is aggregated has no labels, and so takes
+        # the place of the 0.
+        since = f'time() - {prometheus_name(alarm)}{{endpoint="{endpoint}"}}'
+        return f"(max({since} < bool {round(period.total_seconds())}) or vector(0))"
     if kind.source == "monitor":
-        return f'{_gauge(alarm)}{{endpoint="{endpoint}"}}'
+        return f'{prometheus_name(alarm)}{{endpoint="{endpoint}"}}'
     if alarm in ("latency_p95", "latency_p99"):
         quantile = {"latency_p95": 0.95, "latency_p99": 0.99}[alarm]
         return f"histogram_quantile({quantile}, sum by (le) (rate({_DURATION}_bucket{pods}{over})))"
@@ -34,8 +41,3 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
 
 
 _REQUESTS, _DURATION = "modelberth_requests_total", "modelberth_request_duration_seconds"
-
-
-def _gauge(measure: str) -> str:
-    """The monitor's own gauge of a measure."""
-    return f"modelberth_{measure.replace('.', '_')}"

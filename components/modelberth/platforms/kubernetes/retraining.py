@@ -18,7 +18,7 @@ from ...outputs import RetrainingOutputs
 from ...quantities import format_duration
 from ...spec import ComputeSpec
 from ...uploads import check_files, uploaded
-from . import objects, policies, recurring, store
+from . import objects, recurring, store, values
 from .objects import StoreOptions
 
 _COMPONENT = "retraining"
@@ -171,7 +171,7 @@ def _start_on_drift(
             "MODELBERTH_PROMETHEUS": options.prometheus_url,
         },
         compute=ComputeSpec(cpu=0.1, memory=128 * 1024**2),
-        reaches=[443, 6443, policies.port_of(options.prometheus_url)],
+        reaches=[443, 6443, values.port_of(options.prometheus_url)],
         talks_to_cluster=True,
         opts=child,
     )

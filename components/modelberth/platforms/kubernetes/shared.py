@@ -11,7 +11,7 @@ from ...args import ModelDeploymentArgs
 from ...errors import problems_of
 from ...names import physical_name
 from ...spec import Spec
-from . import objects, policies
+from . import objects, policies, values
 from .objects import NamespaceOptions
 
 PLATFORM = "kubernetes"
@@ -20,14 +20,14 @@ PLATFORM = "kubernetes"
 class Options(Spec):
     """`kubernetes` on a model: where its objects go, how much they may take together, and who watches them."""
 
-    namespace: str | None = Field(default=None, pattern=objects.NAMESPACE)
+    namespace: values.Namespace | None = None
     """An existing namespace. One is made for the model if left out, with Pod Security "restricted" and policies that
     deny all traffic but what each capability needs; in one of yours both are yours to set."""
-    quota: dict[str, str] = Field(default_factory=dict[str, str])
+    quota: dict[str, values.Quantity] = Field(default_factory=dict[str, values.Quantity])
     """A ResourceQuota's `hard` for the namespace, such as {requests.cpu: "16", requests.memory: 64Gi, pods: "40"}."""
-    prometheus_url: str | None = Field(default=None, pattern=objects.URL)
+    prometheus_url: values.Url | None = None
     """The Prometheus that scrapes the model's pods, as pods reach it: http://prometheus.monitoring.svc:9090."""
-    pushgateway_url: str | None = Field(default=None, pattern=objects.URL)
+    pushgateway_url: values.Url | None = None
     """The Prometheus Pushgateway for what jobs measure: http://pushgateway.monitoring.svc:9091."""
 
 

@@ -32,14 +32,9 @@ from model_packaging.errors import ModelberthError, StorageError
 from model_packaging.jobs.monitor import cloud_monitoring
 from model_packaging.jobs.monitor.measures import DESCRIPTIONS as OF_TRAFFIC
 from model_packaging.jobs.monitor.measures import Measure
-from model_packaging.jobs.monitor.names import (
-    DESCRIPTIONS,
-    cloud_monitoring_type,
-    cloudwatch_unit,
-    prometheus_name,
-    unit,
-)
+from model_packaging.jobs.monitor.names import DESCRIPTIONS, cloudwatch_unit, unit
 from model_packaging.jobs.monitor.sinks import SINKS, sink
+from model_packaging.metric_names import cloud_monitoring_type, prometheus_name
 
 from .conftest import NOW, Case, customers, rows_of
 

@@ -23,7 +23,11 @@ def asking(package: Path) -> dict[str, dict[str, Any]]:
         "flexible_window": {"retraining": {"flexible_window": "1h"}},
         "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
         "requests_per_replica": {"endpoint": {"scale": {"min": 1, "max": 2, "requests_per_replica": 600}}},
-        "several_runs": {"alarms": {"monitor.runs": {"below": 2}}, "endpoint": {"capture": {}}},
+        "several_runs": {
+            "alarms": {"monitor.runs": {"below": 2}},
+            "endpoint": {"capture": {}},
+            "kubernetes": {"pushgateway_url": "http://pushgateway:9091"},
+        },
         "shadow": {"endpoint": {"shadow": str(package)}},
         "variants": {"endpoint": {"variants": rival}},
     }

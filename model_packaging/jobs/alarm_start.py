@@ -11,8 +11,11 @@ _VARIABLES = ("MODELBERTH_ALARM", "MODELBERTH_CRON_JOB", "MODELBERTH_PROMETHEUS"
 
 
 def job_name(cron_job: str, since: int) -> str:
-    """The Job's name: the same one for the same firing, so that a second look starts nothing."""
-    return f"{cron_job}-alarm-{since:x}"
+    """The Job's name: the same one for the same firing, so that a second look starts nothing.
+
+    A CronJob's name of 52 characters leaves 11 of a Job's 63.
+    """
+    return f"{cron_job}-a{since:x}"
 
 
 def start_on_alarm() -> None:

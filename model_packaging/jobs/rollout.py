@@ -207,7 +207,16 @@ def _bake(
     until = clock() + seconds
     while clock() < until:
         sleep(min(_LOOK_SECONDS, max(0.0, until - clock())))
-        if firing := cluster.firing(watched):
+        try:
+            firing = cluster.firing(watched)
+        except ModelberthError as error:
+            # Nobody knows how the new replicas do, so what served before serves again.
+            _go_back(settings, cluster, old, clock, sleep)
+            raise ModelberthError(
+                f"endpoint {settings.endpoint} was rolled back: {settings.deployment} could not be watched",
+                *error.problems,
+            ) from error
+        if firing:
             _go_back(settings, cluster, old, clock, sleep)
             raise RolledBack(
                 f"endpoint {settings.endpoint} was rolled back: {', '.join(firing)} fired while "

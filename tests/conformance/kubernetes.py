@@ -9,7 +9,6 @@ import functools
 import itertools
 import json
 import tempfile
-import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,10 +63,10 @@ class World(world.World):
         self._api = kubernetes.config.new_client_from_config(str(self._running.cluster.kubeconfig))
         self._core = kubernetes.client.CoreV1Api(self._api)
         self._batch = kubernetes.client.BatchV1Api(self._api)
-        self._stopped = threading.Event()
+        self._addresses: dict[str, str] = {}
 
     def stop(self) -> None:
-        self._stopped.set()
+        """The cluster ends with the process."""
 
     def environment(self) -> dict[str, str]:
         return {"KUBECONFIG": str(self._running.cluster.kubeconfig), "NO_PROXY": "*"}
@@ -117,8 +116,8 @@ class World(world.World):
             with contextlib.suppress(OSError):
                 self.predict(endpoint, body, "application/json", "application/json")
 
-        with ThreadPoolExecutor(200) as pool:
-            list(pool.map(ask, range(200)))
+        with ThreadPoolExecutor(100) as pool:
+            list(pool.map(ask, range(100)))
 
     def scaled(self, endpoint: str) -> tuple[int, int] | None:
         api = kubernetes.client.AutoscalingV2Api(self._api)
@@ -191,6 +190,11 @@ class World(world.World):
         return found
 
     def _service(self, endpoint: str) -> str:
+        if endpoint not in self._addresses:
+            self._addresses[endpoint] = self._find_service(endpoint)
+        return self._addresses[endpoint]
+
+    def _find_service(self, endpoint: str) -> str:
         for one in self._core.list_service_for_all_namespaces(field_selector=f"metadata.name={endpoint}").items:
             return str(one.spec.cluster_ip)
         raise LookupError(f"there is no Service {endpoint}")

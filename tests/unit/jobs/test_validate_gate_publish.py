@@ -264,5 +264,5 @@ def test_a_bucket_of_s3(passed: Callable[..., Job], churn: Package, aws: str) ->
     hexadecimal = churn.digest.removeprefix("sha256:")
     keys_found = {item["Key"] for item in s3.list_objects_v2(Bucket="models")["Contents"]}
     expected = {f"packages/churn/{hexadecimal}/{file}" for file in [*churn.files, "manifest.json"]}
-    assert keys_found == {*expected, f"candidates/churn/{hexadecimal}.json"}
+    assert keys_found == {*expected, *(f"candidates/churn/{hexadecimal}{suffix}" for suffix in (".md", ".json"))}
     assert out == f"published candidate s3://models/packages/churn/{hexadecimal}@{churn.digest}\n"

@@ -40,6 +40,9 @@ def pack(
     validation: Annotated[Path | None, typer.Option(help="A JSON file with metrics.")] = None,
     description: Annotated[str, typer.Option(help="One sentence for the card.")] = "",
     intended_use: Annotated[str, typer.Option(help="What the model is for, and what not, for the card.")] = "",
+    examples: Annotated[
+        Path | None, typer.Option(help="Rows to quote in the package. Without it, five of the sample.")
+    ] = None,
     trusted: Annotated[list[str] | None, typer.Option("--trust", help="A further type that skops may load.")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Convert to ONNX where that predicts the same.")] = False,
     allow_pickle: Annotated[
@@ -56,10 +59,12 @@ def pack(
     from .packing import pack as make
 
     rows = read_table(sample)
+    own = read_table(examples) if examples else None
     if target is not None:
         if target not in rows:
             raise ModelberthError(f'{sample}: there is no column "{target}" to leave out')
         rows = rows.drop(columns=[target])
+        own = None if own is None else own.drop(columns=[target], errors="ignore")
     package = make(
         model,
         name=name,
@@ -71,6 +76,7 @@ def pack(
         validation=load_object(_bytes(validation), str(validation)) if validation else None,
         description=description,
         intended_use=intended_use,
+        examples=5 if own is None else own,
         trusted=trusted or [],
         prefer_onnx=onnx,
         allow_pickle=allow_pickle,

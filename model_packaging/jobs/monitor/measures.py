@@ -45,16 +45,14 @@ def measures(traffic: Traffic, minimum_rows: int) -> list[Measure]:
     psi = {name: drift[0] for name, one in features.items() if (drift := one.drift(minimum_rows)) is not None}
     adjusted = significant(features, minimum_rows)
     predictions = [drift[0] for one in traffic.predictions.values() if (drift := one.drift(minimum_rows)) is not None]
-    strange = {
-        kind: _highest(one.strange_ratio for one in features.values() if one.kind == kind)
-        for kind in ("numeric", "categorical")
-    }
+    categories = [one for one in features.values() if one.kind == "categorical"]
+    measured = [one for one in features.values() if one.kind != "categorical"]
     found: dict[str, float | None] = {
         "data.rows": float(traffic.rows),
         "data.missing_ratio": _highest(one.missing_ratio for one in features.values()),
-        "data.out_of_range_ratio": strange["numeric"],
+        "data.out_of_range_ratio": _highest(one.strange_ratio for one in measured),
         "data.outlier_rise": _highest(one.outlier_rise for one in features.values()),
-        "data.unseen_category_ratio": strange["categorical"],
+        "data.unseen_category_ratio": _highest(one.strange_ratio for one in categories),
         "data.type_violation_ratio": traffic.misfit_rows.count / traffic.rows if traffic.rows else None,
         "drift.psi": _highest(psi.values()),
         "drift.prediction_psi": _highest(predictions),

@@ -205,7 +205,7 @@ def _column(column: Column, minimum_rows: int, adjusted: float | None) -> dict[s
         "test": asdict(test) | {"adjusted_p_value": adjusted} if test else None,
         "missing_ratio": column.missing_ratio,
         "missing_ratio_in_training": column.missing_in_training,
-        "out_of_range_ratio" if column.kind == "numeric" else "unseen_category_ratio": column.strange_ratio,
+        "unseen_category_ratio" if column.kind == "categorical" else "out_of_range_ratio": column.strange_ratio,
         "bins": [asdict(one) for one in column.bins()],
         **column.details(),
     }

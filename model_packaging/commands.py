@@ -2,6 +2,7 @@
 
 import enum
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -106,7 +107,7 @@ def show(
         documents = {name.removesuffix(".json"): value for name, value in sorted(found.documents.items())}
         _print_json({"digest": found.digest, "manifest": found.manifest, **documents})
         return
-    for line in _summary(found):
+    for line in _summary(found, package):
         typer.echo(line)
 
 
@@ -270,7 +271,7 @@ def _limit(text: str) -> tuple[str, str, float]:
     raise typer.BadParameter(f"--metric must be such as f1>=0.8 or brier<=0.2, is {text!r}")
 
 
-def _summary(package: "Package") -> list[str]:
+def _summary(package: "Package", address: str) -> list[str]:
     manifest, outputs = package.manifest, package.signature["outputs"]
     described: dict[str, Any] = manifest.get("model") or {}
     model = described.get("type", "")
@@ -293,8 +294,8 @@ def _summary(package: "Package") -> list[str]:
     metrics: dict[str, Any] = package.validation.get("metrics", {})
     for label, (name, entry) in zip(["metrics", *[""] * len(metrics)], sorted(metrics.items()), strict=False):
         lines.append(f"{label:<12} {name} {_value(entry)}")
-    card = package.path / "card.html"
-    lines.append(f"card         {card if card.exists() else 'none'}")
+    # Not the page in the package, which may come from a stranger.
+    lines.append(f"card         modelberth card {shlex.quote(address)} --format html --output card.html")
     return lines
 
 

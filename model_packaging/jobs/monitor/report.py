@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model_packaging.jobs.monitor.capture import Examples, Window
 from model_packaging.jobs.monitor.charts import bars, curves
-from model_packaging.jobs.monitor.drift import FALSE_DISCOVERIES, MAJOR, MODERATE, SMOOTHING, level
+from model_packaging.jobs.monitor.descriptions import DESCRIPTIONS, FALSE_DISCOVERIES
+from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
 from model_packaging.jobs.monitor.lines import over_time
 from model_packaging.jobs.monitor.measures import Measure, significant
-from model_packaging.jobs.monitor.names import DESCRIPTIONS, unit
+from model_packaging.jobs.monitor.names import unit
 from model_packaging.jobs.monitor.prometheus import CONTENT_TYPE, open_metrics
 from model_packaging.jobs.monitor.quality import Quality
 from model_packaging.jobs.monitor.settings import Settings

@@ -4,7 +4,7 @@ import io
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -75,15 +75,24 @@ def write_tar(folder: Path, files: list[str], output: Path) -> Path:
     return output
 
 
-def extract(archive: Path, folder: Path) -> None:
-    """Unpack a tar (plain or gzip) into an empty folder.
+def extract(archive: Path, folder: Path, allowed: Callable[[IO[bytes]], Mapping[str, int]], inside: str = "") -> None:
+    """Unpack a package's tar (plain or gzip) into an empty folder.
 
-    Refuses links, devices, paths that leave the folder, a file given twice, and too much of
-    anything; the caller then verifies every byte against the manifest.
+    `allowed` reads the manifest, wherever in the archive it is, and says which files may come and of how many bytes
+    at most: before that nothing is written. Refuses links, devices, paths that leave the folder, a file given twice,
+    and too much of anything; the caller then verifies every byte against the manifest. With `inside` all files must
+    lie in that folder of the archive, which is left out of their paths.
     """
     try:
         with tarfile.open(archive, "r:*", tarinfo=_Header) as source:
-            _extract(source, folder)
+            sizes = next(
+                (allowed(_opened(source, one)) for name, one in _files(source, inside) if name == MANIFEST), None
+            )
+        if sizes is None:
+            raise PackageError(f"{MANIFEST}: missing from {archive.name}", file=MANIFEST)
+        with tarfile.open(archive, "r:*", tarinfo=_Header) as source:
+            for name, entry in _files(source, inside):
+                _write(source, entry, name, folder, sizes)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise PackageError(f"{archive}: not a readable tar: {error}", file=str(archive)) from error
 
@@ -99,7 +108,8 @@ class _Header(tarfile.TarInfo):
         return found
 
 
-def _extract(source: tarfile.TarFile, folder: Path) -> None:
+def _files(source: tarfile.TarFile, inside: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """The files in the archive by their path in the package; whatever else it holds is refused."""
     seen: set[str] = set()
     total = 0
     for number, entry in enumerate(source):
@@ -115,16 +125,30 @@ def _extract(source: tarfile.TarFile, folder: Path) -> None:
             problem = "is a sparse file"
         elif problem is None and name in seen:
             problem = "appears twice in the archive"
+        elif problem is None and inside and not name.startswith(f"{inside}/"):
+            problem = f"lies elsewhere: the archive must hold {inside}/ alone"
         total += max(entry.size, 0)
         if problem is None and (len(seen) >= MAX_FILES or total > MAX_PACKAGE_BYTES):
             problem = f"goes over the limit of {MAX_FILES:,} files or {MAX_PACKAGE_BYTES:,} bytes"
         if problem:
             raise PackageError(f"{entry.name!r}: {problem}", file=entry.name)
         seen.add(name)
-        target = folder / PurePosixPath(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = source.extractfile(entry)
-        if content is None:
-            raise PackageError(f"{entry.name!r}: cannot be read", file=entry.name)
-        with content, target.open("xb") as sink:
-            shutil.copyfileobj(content, sink, BLOCK_BYTES)
+        yield name.removeprefix(f"{inside}/") if inside else name, entry
+
+
+def _opened(source: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    content = source.extractfile(entry)
+    if content is None:
+        raise PackageError(f"{entry.name!r}: cannot be read", file=entry.name)
+    return content
+
+
+def _write(source: tarfile.TarFile, entry: tarfile.TarInfo, name: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    if name not in sizes:
+        raise PackageError(f"{name}: not in {MANIFEST}", file=name)
+    if entry.size > sizes[name]:
+        raise PackageError(f"{name}: {entry.size:,} bytes, {MANIFEST} allows {sizes[name]:,}", file=name)
+    target = folder / PurePosixPath(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _opened(source, entry) as content, target.open("xb") as sink:
+        shutil.copyfileobj(content, sink, BLOCK_BYTES)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .formats.predictor import class_key
+from .signatures import holds_texts
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 BINS = 10
@@ -19,14 +20,21 @@ _ALL_POINTS = 200_000
 """Points of all columns together, some 6 MB of JSON: a document of a package may have 16 MiB."""
 
 
-def baseline(frame: Any, signature: dict[str, Any], predictions: dict[str, Any]) -> dict[str, Any]:
-    """Summaries of each input column, beside those of the predictions; the shape is in docs/package-format.md."""
+def baseline(
+    frame: Any, signature: dict[str, Any], predictions: dict[str, Any], *, texts: bool = False
+) -> dict[str, Any]:
+    """Summaries of each input column, beside those of the predictions; the shape is in docs/package-format.md.
+    With `texts` every column of strings is free text."""
     features = {}
     points = _sketch_points(len(signature["inputs"]))
     for item in signature["inputs"]:
         column = frame[item["name"]]
-        numeric_column = item["type"] in ("number", "integer")
-        features[item["name"]] = numeric(column, points) if numeric_column else categorical(column)
+        if item["type"] in ("number", "integer"):
+            features[item["name"]] = numeric(column, points)
+        elif item["type"] == "string" and (texts or holds_texts(column)):
+            features[item["name"]] = text(column, points)
+        else:
+            features[item["name"]] = categorical(column)
     return {
         "rows": len(frame),
         "features": features,
@@ -131,6 +139,17 @@ def categorical(column: Any) -> dict[str, Any]:
         "count": total,
         "frequencies": {value: _ratio(count, total) for value, count in kept},
         "other": _ratio(total - sum(count for _, count in kept), total),
+    }
+
+
+def text(column: Any, points: int = 0) -> dict[str, Any]:
+    """How long the texts are, in characters; what they say is not kept."""
+    present = column.dropna()
+    return {
+        "kind": "text",
+        "missing": _ratio(len(column) - len(present), len(column)),
+        "count": len(present),
+        "length": numeric(present.astype(str).map(len), points),
     }
 
 

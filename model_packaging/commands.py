@@ -2,6 +2,7 @@
 
 import enum
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -40,6 +41,9 @@ def pack(
     validation: Annotated[Path | None, typer.Option(help="A JSON file with metrics.")] = None,
     description: Annotated[str, typer.Option(help="One sentence for the card.")] = "",
     intended_use: Annotated[str, typer.Option(help="What the model is for, and what not, for the card.")] = "",
+    examples: Annotated[
+        Path | None, typer.Option(help="Rows to quote in the package. Without it, five of the sample.")
+    ] = None,
     trusted: Annotated[list[str] | None, typer.Option("--trust", help="A further type that skops may load.")] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Convert to ONNX where that predicts the same.")] = False,
     allow_pickle: Annotated[
@@ -56,10 +60,12 @@ def pack(
     from .packing import pack as make
 
     rows = read_table(sample)
+    own = read_table(examples) if examples else None
     if target is not None:
         if target not in rows:
             raise ModelberthError(f'{sample}: there is no column "{target}" to leave out')
         rows = rows.drop(columns=[target])
+        own = None if own is None else own.drop(columns=[target], errors="ignore")
     package = make(
         model,
         name=name,
@@ -71,6 +77,7 @@ def pack(
         validation=load_object(_bytes(validation), str(validation)) if validation else None,
         description=description,
         intended_use=intended_use,
+        examples=5 if own is None else own,
         trusted=trusted or [],
         prefer_onnx=onnx,
         allow_pickle=allow_pickle,
@@ -100,7 +107,7 @@ def show(
         documents = {name.removesuffix(".json"): value for name, value in sorted(found.documents.items())}
         _print_json({"digest": found.digest, "manifest": found.manifest, **documents})
         return
-    for line in _summary(found):
+    for line in _summary(found, package):
         typer.echo(line)
 
 
@@ -264,7 +271,7 @@ def _limit(text: str) -> tuple[str, str, float]:
     raise typer.BadParameter(f"--metric must be such as f1>=0.8 or brier<=0.2, is {text!r}")
 
 
-def _summary(package: "Package") -> list[str]:
+def _summary(package: "Package", address: str) -> list[str]:
     manifest, outputs = package.manifest, package.signature["outputs"]
     described: dict[str, Any] = manifest.get("model") or {}
     model = described.get("type", "")
@@ -287,8 +294,8 @@ def _summary(package: "Package") -> list[str]:
     metrics: dict[str, Any] = package.validation.get("metrics", {})
     for label, (name, entry) in zip(["metrics", *[""] * len(metrics)], sorted(metrics.items()), strict=False):
         lines.append(f"{label:<12} {name} {_value(entry)}")
-    card = package.path / "card.html"
-    lines.append(f"card         {card if card.exists() else 'none'}")
+    # Not the page in the package, which may come from a stranger.
+    lines.append(f"card         modelberth card {shlex.quote(address)} --format html --output card.html")
     return lines
 
 

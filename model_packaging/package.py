@@ -8,7 +8,7 @@ import stat
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from .archive import MAX_PACKAGE_BYTES, extract
 from .documents import load_object
@@ -161,6 +161,19 @@ def read_manifest(content: bytes, expected_digest: str | None = None) -> tuple[s
     return digest, manifest
 
 
+def unpack(archive: Path, folder: Path, expected: str | None = None, inside: str = "") -> None:
+    """Unpack an archive into an empty folder, of which nothing is written that its manifest does not list. To be
+    verified then. See `archive.extract`."""
+
+    def allowed(source: IO[bytes]) -> dict[str, int]:
+        content = source.read(MAX_MANIFEST_BYTES + 1)
+        _, manifest = read_manifest(content, expected)
+        sizes = {file: entry["bytes"] for file, entry in manifest["files"].items()}
+        return {**sizes, MANIFEST: len(content), SIGNATURE: MAX_SIGNATURE_BYTES}
+
+    extract(archive, folder, allowed, inside)
+
+
 def cache_folder() -> Path:
     """Where archives and downloads are kept; a fresh temporary folder when that cannot be written."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelberth"
@@ -236,7 +249,7 @@ def _open_archive(archive: Path, expected: str | None) -> Package:
     cache = cache_folder()
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         folder = _subfolder(temporary)
-        extract(archive, folder)
+        unpack(archive, folder, expected)
         package = verify(folder, expected)
         return _keep(package, cache / package.digest.removeprefix("sha256:"))
 

@@ -22,7 +22,7 @@ from .archive import BLOCK_BYTES, write_tar
 from .datasets import data_version, records
 from .documents import dumps
 from .environment import distributions_of, environment_lock
-from .errors import ModelberthError
+from .errors import InputError, ModelberthError
 from .formats.convert import to_onnx
 from .formats.store import Source, store
 from .package import Package, keep, verify
@@ -43,7 +43,7 @@ def pack(
     validation: dict[str, Any] | None = None,
     description: str = "",
     intended_use: str = "",
-    examples: int = 5,
+    examples: Any = 5,
     task: str | None = None,
     classes: Sequence[Any] | None = None,
     card: bool = True,
@@ -66,6 +66,8 @@ def pack(
     With `prefer_onnx` a scikit-learn estimator is converted to ONNX where that gives the same predictions.
     With `allow_pickle` a pickle may be read, and an estimator that skops cannot describe is pickled; whoever
     loads the package must allow that too. The card says in which form the model is kept.
+    `examples` is how many rows of `inputs` the package quotes, spread evenly over them, or a DataFrame of rows to
+    quote in their place, where rows of the training data should not leave the house.
     `description` says what the model tells, `intended_use` what for and what not for; the card shows both.
     `created` (else the environment's SOURCE_DATE_EPOCH, else nothing) is recorded in the manifest.
     `output` is a folder, or a path ending in `.tar`; an earlier package there is replaced.
@@ -90,7 +92,8 @@ def pack(
     )
     validation = None if validation is None else dict(validation)
     predictions: dict[str, Any] = (validation or {}).pop("predictions", {})
-    signature = {"inputs": infer_inputs(inputs), "outputs": outputs}
+    texts = formats.FORMATS[source.stored.format].reads_texts
+    signature = {"inputs": infer_inputs(inputs, texts=texts), "outputs": outputs}
     stored = to_onnx(source, signature, inputs, TOLERANCE) if prefer_onnx else source.stored
     modules = [] if stored.format == "onnx" else _modules(source.estimator)
     lock = environment_lock(distributions_of([*formats.FORMATS[stored.format].libraries, *modules]))
@@ -117,7 +120,8 @@ def pack(
         provisional = _provisional(folder, header, signature, model_files)
         predictor = formats.load(provisional, trusted=trusted, allow_pickle=allow_pickle)
         documents["examples.json"] = _examples(predictor, inputs, examples)
-        documents["baseline.json"] = _baseline(predictor, inputs, signature, predictions.get("baseline"))
+        unseen = predictions.get("baseline") or _said(predictor, inputs, signature)
+        documents["baseline.json"] = baselines.rounded(baselines.baseline(inputs, signature, unseen, texts=texts))
         if "holdout" in predictions:
             documents["holdout.json"] = predictions["holdout"]
         if data is not None:
@@ -244,13 +248,24 @@ def _spread(frame: Any, count: int) -> Any:
     return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).astype(int))]
 
 
-def _examples(predictor: Any, inputs: Any, count: int) -> dict[str, Any]:
-    rows = records(_spread(inputs, max(count, 1)))
-    return {"inputs": rows, "predictions": predictor.predict(rows), "tolerance": TOLERANCE}
+def _examples(predictor: Any, inputs: Any, given: Any) -> dict[str, Any]:
+    import pandas as pd
+
+    if isinstance(given, int):
+        given = _spread(inputs, max(given, 1))
+    elif not isinstance(given, pd.DataFrame):
+        raise ModelberthError(f"examples is {type(given).__name__}: give a number of rows, or a DataFrame of them")
+    rows = records(given)
+    if not rows:
+        raise ModelberthError("examples has no rows: give at least one, or how many rows of the inputs to take")
+    try:
+        return {"inputs": rows, "predictions": predictor.predict(rows), "tolerance": TOLERANCE}
+    except InputError as error:
+        raise ModelberthError(*(f"examples: {problem}" for problem in error.problems)) from error
 
 
-def _baseline(predictor: Any, inputs: Any, signature: dict[str, Any], unseen: dict[str, Any] | None) -> dict[str, Any]:
-    if unseen is None:
-        said = predictor.predict(records(_spread(inputs, BASELINE_ROWS)))
-        unseen = baselines.prediction_summaries(signature["outputs"], said)
-    return baselines.rounded(baselines.baseline(inputs, signature, unseen))
+def _said(predictor: Any, inputs: Any, signature: dict[str, Any]) -> dict[str, Any]:
+    """Summaries of what the model says of the rows that it learnt."""
+    return baselines.prediction_summaries(
+        signature["outputs"], predictor.predict(records(_spread(inputs, BASELINE_ROWS)))
+    )

@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 from ..errors import ModelberthError
 from ..package import Package
 from . import huggingface, sagemaker, vertex
-from .render import render
+from .render import HTML, MARKDOWN, render
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Told:
         """card.md or card.html, made anew from the documents: the file in a package may come from a stranger."""
         package = self.package
         lock = package.read("environment.lock").decode("utf-8", "replace")
-        return render(package.manifest, package.documents, lock, self.published)[file]
+        return render(package.manifest, package.documents, lock, self.published, files=[file])[file]
 
 
 def _json(document: dict[str, Any]) -> str:
@@ -39,9 +39,9 @@ def _json(document: dict[str, Any]) -> str:
 
 
 FORMATS: dict[str, Callable[[Told], str]] = {
-    "html": lambda told: told.card("card.html"),
-    "huggingface": lambda told: huggingface.readme(told.package, told.card("card.md")),
-    "markdown": lambda told: told.card("card.md"),
+    "html": lambda told: told.card(HTML),
+    "huggingface": lambda told: huggingface.readme(told.package, told.card(MARKDOWN)),
+    "markdown": lambda told: told.card(MARKDOWN),
     "sagemaker": lambda told: _json(sagemaker.content(told.package, told.address, told.published)),
     "vertex": lambda told: _json(vertex.documents(told.package, told.address, told.published)),
 }

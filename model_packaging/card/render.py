@@ -1,5 +1,6 @@
 """Fill the templates of the card."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,19 @@ config:
 """The part of a stack's file that serves and watches the package."""
 
 
-def render(
-    header: dict[str, Any], documents: dict[str, Any], lock: str, published: dict[str, Any] | None = None
-) -> dict[str, str]:
-    """`card.md` and `card.html` of a package, from its documents alone; `published` is what the record of its
-    publication says of its lineage."""
-    from .plots import plots
+MARKDOWN, HTML = "card.md", "card.html"
 
+
+def render(
+    header: dict[str, Any],
+    documents: dict[str, Any],
+    lock: str,
+    published: dict[str, Any] | None = None,
+    *,
+    files: Sequence[str] = (MARKDOWN, HTML),
+) -> dict[str, str]:
+    """The cards of a package by their file's name, from its documents alone; `published` is what the record of its
+    publication says of its lineage. Plots are drawn for the page alone."""
     validation: dict[str, Any] = documents.get("validation.json") or {}
     model: dict[str, Any] = header.get("model") or {"type": header["format"], "steps": [], "parameters": {}}
     classes: list[Any] = documents["signature.json"]["outputs"].get("classes") or []
@@ -60,11 +67,11 @@ def render(
         "example": documents["examples.json"]["inputs"][0],
         "prediction": documents["examples.json"]["predictions"][0],
     }
-    svgs = {title: Markup(text) for title, text in plots(validation).items()}
-    return {
-        "card.md": _environment(html=False).get_template("card.md.j2").render(content),
-        "card.html": _environment(html=True).get_template("card.html.j2").render(content, plots=svgs),
-    }
+    if HTML in files:
+        from .plots import plots
+
+        content["plots"] = {title: Markup(text) for title, text in plots(validation).items()}
+    return {file: _environment(html=file == HTML).get_template(f"{file}.j2").render(content) for file in files}
 
 
 def _environment(*, html: bool) -> Environment:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..baseline import BINS, MAX_CATEGORIES, numeric, rounded
 from ..formats.predictor import class_key
+from ..signatures import free_text
 
 SAMPLE = 100_000
 HASHES = 65_536
@@ -157,7 +158,7 @@ class _Texts:
 
     def summary(self, rows: int) -> dict[str, Any]:
         told = {"missing": (rows - self._count) / rows if rows else 0.0, "count": self._count}
-        if self._frequencies is None:
+        if self._frequencies is None or free_text(len(self._frequencies), self._count):
             return {"kind": "text", **told, "distinct": self._distinct()}
         ranked = sorted(self._frequencies.items(), key=lambda item: (-item[1], item[0]))
         frequencies = {name: count / self._count for name, count in ranked}

@@ -32,10 +32,13 @@ class Format:
     runs_code: bool = False
     """Loading runs whatever code the file asks for."""
 
+    reads_texts: bool = False
+    """Its models read free text: a column of strings is never one of categories."""
+
 
 FORMATS = {
     "catboost": Format("catboost", ("catboost", "pandas"), "catboost", (".cbm",)),
-    "huggingface": Format("huggingface", ("onnxruntime", "pandas", "tokenizers"), "huggingface"),
+    "huggingface": Format("huggingface", ("onnxruntime", "pandas", "tokenizers"), "huggingface", reads_texts=True),
     "lightgbm": Format("lightgbm", ("lightgbm", "pandas"), "lightgbm", (".txt", ".lgb")),
     "onnx": Format("onnx", ("onnxruntime", "pandas"), "serve", (".onnx",)),
     "sklearn-pickle": Format("sklearn_pickle", ("sklearn", "pandas"), "serve", (".pkl", ".pickle"), runs_code=True),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..datasets import records
 from ..errors import ModelberthError
-from ..serving.examples import differences
+from ..serving.examples import differences, largest_difference
 from . import onnx
 from .predictor import Predictor
 from .sklearn_skops import Estimator
@@ -44,7 +44,11 @@ def to_onnx(source: Source, signature: dict[str, Any], frame: Any, tolerance: fl
             reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}")
             continue
         if not found:
-            how = f"converted to ONNX, the same within {tolerance:g} on {len(rows):,} rows"
+            largest = largest_difference(expected, given)
+            how = (
+                f"converted to ONNX, the same within {tolerance:g} on {len(rows):,} rows, "
+                f"the largest difference is {largest:.2g}"
+            )
             return Stored("onnx", {onnx.MODEL_FILE: content}, how, stored.task, stored.classes)
         reasons.append(f"{len(found):,} of {len(rows):,} predictions would differ by more than {tolerance:g}")
     return replace(stored, how=f"{stored.how}; not in ONNX, because {reasons[0][:200]}")

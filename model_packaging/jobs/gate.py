@@ -1,6 +1,8 @@
 """`modelberth job gate`: may the candidate be published, by the rules in MODELBERTH_GATE.
 
-Fails closed: rules, report or candidate that are missing or do not fit together refuse.
+Fails closed: rules, report or candidate that are missing or do not fit together refuse. Where MODELBERTH_BUCKET is
+set, a refused candidate's verdict is kept there: a platform need not upload the outputs of a job that failed
+(SageMaker's EndOfJob is "after the job completes").
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from model_packaging.gate import evaluate as evaluate_rules
 from model_packaging.jobs.candidate import open_candidate, open_champion
 from model_packaging.jobs.files import read_object, write_json
 from model_packaging.jobs.layout import Layout
+from model_packaging.jobs.publish import execution, keep_refusal, required
 from model_packaging.jobs.validate import failures
 from model_packaging.jobs.verdict import describe, markdown
 from model_packaging.package import Package
@@ -29,9 +32,23 @@ def gate(layout: Layout) -> None:
     verdict = judge(candidate, champion, read_object(layout.report, "the validation report"), rules)
     write_json(layout.verdict, verdict)
     replace_file(layout.verdict_for_people, markdown(verdict).encode())
-    if verdict["problems"]:
-        raise ModelberthError(f"{candidate.name} {candidate.digest[:19]} is refused", *verdict["problems"])
+    if problems := verdict["problems"]:
+        raise ModelberthError(
+            f"{candidate.name} {candidate.digest[:19]} is refused", *problems, *_keep_refusal(candidate, verdict)
+        )
     print(f"passed {candidate.name} {candidate.digest}: {len(verdict['results'])} rules", flush=True)
+
+
+def _keep_refusal(candidate: Package, verdict: dict[str, Any]) -> list[str]:
+    """What went wrong with that, which must not hide why the candidate was refused."""
+    bucket = os.environ.get("MODELBERTH_BUCKET", "").strip()
+    if not bucket:
+        return []
+    try:
+        keep_refusal(candidate, verdict, bucket, required("MODELBERTH_MODEL"), {"execution": execution()})
+    except ModelberthError as error:
+        return [f"the verdict is not kept: {error}"]
+    return []
 
 
 def judge(candidate: Package, champion: Package | None, report: dict[str, Any], rules: GateRules) -> dict[str, Any]:

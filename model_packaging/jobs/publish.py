@@ -18,15 +18,14 @@ from model_packaging.jobs.layout import Layout
 from model_packaging.jobs.verdict import markdown
 from model_packaging.package import Package
 from model_packaging.publish import publish as publish_package
-from model_packaging.storage import explained, filesystem, is_remote, place
+from model_packaging.storage import explained, filesystem, is_remote, place, write_file
 
 
 def publish(layout: Layout) -> None:
     """Publishes to MODELBERTH_BUCKET as MODELBERTH_MODEL."""
     bucket, model = required("MODELBERTH_BUCKET"), required("MODELBERTH_MODEL")
     verdict = read_object(layout.verdict, "the gate's verdict")
-    execution = os.environ.get("MODELBERTH_EXECUTION") or None
-    address = publish_candidate(open_candidate(layout), verdict, bucket, model, {"execution": execution})
+    address = publish_candidate(open_candidate(layout), verdict, bucket, model, {"execution": execution()})
     print(f"published candidate {address}", flush=True)
 
 
@@ -39,10 +38,7 @@ def publish_candidate(
     _check(verdict, candidate, model)
     address = publish_package(candidate, bucket)
     record = f"{candidates(bucket, model)}/{candidate.digest.removeprefix('sha256:')}"
-    published = verdict | {
-        "address": address,
-        "lineage": {"parent": verdict.get("champion"), "data": candidate.data.get("digest"), **lineage},
-    }
+    published = verdict | {"address": address, "lineage": whole_lineage(candidate, verdict, lineage)}
     _write_once(f"{record}.md", markdown(published))
     _write_once(
         f"{record}.json",
@@ -61,9 +57,37 @@ def publish_candidate(
     return address
 
 
+def keep_refusal(
+    candidate: Package, verdict: dict[str, Any], bucket: str, model: str, lineage: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes why a candidate was refused beside the candidates, and not among them: who lists those finds only what
+    was published. Returns the verdict as it is kept. StorageError where the bucket cannot be written."""
+    refused = {"outcome": "refused", "model": model, "lineage": whole_lineage(candidate, verdict, lineage)}
+    kept = verdict | refused
+    address = f"{candidates(bucket, model)}/refused/{candidate.digest.removeprefix('sha256:')}"
+    write_verdict(kept, f"{address}.json", f"{address}.md")
+    return kept
+
+
+def write_verdict(verdict: dict[str, Any], machine: str, people: str) -> None:
+    """Writes a verdict to two addresses: as Markdown for people, then as JSON."""
+    write_file(people, markdown(verdict).encode())
+    write_file(machine, json_text(verdict).encode())
+
+
+def whole_lineage(candidate: Package, verdict: dict[str, Any], lineage: dict[str, Any]) -> dict[str, Any]:
+    """Where a candidate comes from: the champion it was compared with, its data, and what else is known."""
+    return {"parent": verdict.get("champion"), "data": candidate.data.get("digest"), **lineage}
+
+
 def candidates(bucket: str, model: str) -> str:
     """The folder of a model's candidates: `<hex>.json` is a published one."""
     return f"{bucket.rstrip('/')}/candidates/{model}"
+
+
+def execution() -> str | None:
+    """The platform's name of this run, where it gives one (MODELBERTH_EXECUTION)."""
+    return os.environ.get("MODELBERTH_EXECUTION") or None
 
 
 def required(variable: str) -> str:

@@ -23,17 +23,17 @@ from model_packaging.datasets import bring, content_digest, data_version, digest
 from model_packaging.documents import load_object
 from model_packaging.errors import ModelberthError, PackageError
 from model_packaging.jobs import workplace
-from model_packaging.jobs.files import json_text, read_object, write_json
+from model_packaging.jobs.files import read_object, write_json
 from model_packaging.jobs.gate import judge
 from model_packaging.jobs.layout import Layout
-from model_packaging.jobs.publish import candidates, publish_candidate
+from model_packaging.jobs.publish import keep_refusal, publish_candidate, whole_lineage, write_verdict
 from model_packaging.jobs.retrain_settings import Settings
 from model_packaging.jobs.train import train
 from model_packaging.jobs.validate import check_candidate
-from model_packaging.jobs.verdict import markdown, written
+from model_packaging.jobs.verdict import written
 from model_packaging.package import Package, open_package
 from model_packaging.schema import MANIFEST
-from model_packaging.storage import is_remote, split_address, write_file
+from model_packaging.storage import is_remote, split_address
 from model_packaging.tables import snapshot
 
 REFUSED = 3
@@ -138,19 +138,12 @@ def _steps(settings: Settings, inputs: Inputs, own: workplace.Held) -> dict[str,
         "parameters": settings.parameters,
         "given_data": inputs.data.digest if inputs.data else None,
     }
-    if verdict["passed"]:
-        address = publish_candidate(candidate, verdict, settings.bucket, settings.model, lineage)
-        print(f"published candidate {address}", flush=True)
-        outcome: dict[str, Any] = {"outcome": "published", "address": address}
-    else:
-        outcome = {"outcome": "refused"}
-    parent = {"parent": verdict["champion"], "data": candidate.data.get("digest")}
-    verdict = verdict | outcome | {"model": settings.model, "lineage": parent | lineage}
     if not verdict["passed"]:
-        # Beside the candidates, and not among them: who lists those finds only what was published.
-        place = f"{candidates(settings.bucket, settings.model)}/refused/{candidate.digest.removeprefix('sha256:')}"
-        _write(verdict, f"{place}.json", f"{place}.md")
-    return verdict
+        return keep_refusal(candidate, verdict, settings.bucket, settings.model, lineage)
+    address = publish_candidate(candidate, verdict, settings.bucket, settings.model, lineage)
+    print(f"published candidate {address}", flush=True)
+    published = {"outcome": "published", "address": address, "model": settings.model}
+    return verdict | published | {"lineage": whole_lineage(candidate, verdict, lineage)}
 
 
 def _finished(folder: Path, model: str) -> Package | None:
@@ -260,9 +253,4 @@ def _data(given: str, incoming: Path) -> Data:
 def _tell(settings: Settings, verdict: dict[str, Any]) -> None:
     if settings.verdict is not None:
         folder = settings.verdict.rstrip("/")
-        _write(verdict, f"{folder}/verdict.json", f"{folder}/verdict.md")
-
-
-def _write(verdict: dict[str, Any], machine: str, people: str) -> None:
-    write_file(people, markdown(verdict).encode())
-    write_file(machine, json_text(verdict).encode())
+        write_verdict(verdict, f"{folder}/verdict.json", f"{folder}/verdict.md")

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from ..archive import MAX_PACKAGE_BYTES, extract
+from ..archive import MAX_PACKAGE_BYTES
 from ..documents import load_object
 from ..errors import PackageError
-from ..package import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Package, read_manifest, verify
+from ..package import MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES, Package, read_manifest, unpack, verify
 from ..schema import MANIFEST, MAX_FILES, SIGNATURE, check_path
 from . import content
 from .client import Registry
@@ -118,15 +118,9 @@ def _pull_layer(registry: Registry, layers: list[dict[str, Any]], folder: Path, 
         kinds = ", ".join(layer["mediaType"] for layer in layers[:5]) or "no layer"
         raise PackageError(f"{address}: is neither a package's artifact nor its image: it has {kinds}")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        archive, unpacked = Path(temporary) / "layer", Path(temporary) / "unpacked"
+        archive = Path(temporary) / "layer"
         _get(registry, layers[0], archive, "the layer", MAX_PACKAGE_BYTES + MAX_FILES * 1024)
-        unpacked.mkdir()
-        extract(archive, unpacked)
-        inner = unpacked / content.FOLDER
-        if not (inner / MANIFEST).is_file() or {path.name for path in unpacked.iterdir()} != {content.FOLDER}:
-            raise PackageError(f"{address}: is no package's image: it must hold {content.FOLDER}/ alone")
-        for path in inner.iterdir():
-            path.rename(folder / path.name)
+        unpack(archive, folder, inside=content.FOLDER)
 
 
 def _get(registry: Registry, layer: dict[str, Any], target: Path, file: str, limit: int) -> None:

@@ -19,6 +19,19 @@ def differences(recorded: Sequence[Any], given: Sequence[Any], tolerance: float)
     ]
 
 
+def largest_difference(recorded: Sequence[Any], given: Sequence[Any]) -> float:
+    """The smallest tolerance within which predictions are the same that differ in their numbers alone."""
+    return max((_distance(one, other) for one, other in zip(recorded, given, strict=True)), default=0.0)
+
+
+def _distance(expected: Any, actual: Any) -> float:
+    if _is_record(expected):
+        return max((_distance(value, actual[name]) for name, value in expected.items()), default=0.0)
+    if _is_number(expected) and expected != actual:
+        return abs(expected - actual) / max(1.0, abs(expected), abs(actual))
+    return 0.0
+
+
 def _difference(expected: Any, actual: Any, tolerance: float, where: str = "prediction") -> str | None:
     if _is_record(expected) and _is_record(actual):
         if expected.keys() != actual.keys():

@@ -19,9 +19,6 @@ MODERATE, MAJOR = 0.1, 0.25
 """Siddiqi's rule for PSI: below 0.1 nothing worth looking at, from 0.1 a shift to look into, above 0.25 a
 major one. Source: N. Siddiqi, Credit Risk Scorecards, Wiley 2006, chapter 9, "System stability report"."""
 
-FALSE_DISCOVERIES = 0.05
-"""Of the columns that are called significant, the share that may be so by chance."""
-
 _LEAST_EXPECTED = 5.0
 """Bins that expect fewer values are joined before a chi-square test. Source: W. Cochran, "Some methods for
 strengthening the common χ² tests", Biometrics 10 (1954)."""

@@ -5,29 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from model_packaging.jobs.monitor.drift import FALSE_DISCOVERIES, benjamini_hochberg
+from model_packaging.jobs.monitor.descriptions import FALSE_DISCOVERIES
+from model_packaging.jobs.monitor.drift import benjamini_hochberg
 from model_packaging.jobs.monitor.summaries import Column
 from model_packaging.jobs.monitor.traffic import Traffic
-
-DESCRIPTIONS = {
-    "data.missing_ratio": "share of missing values in the input where it is highest",
-    "data.out_of_range_ratio": (
-        "share of values outside the range of the training data, in the input where it is highest"
-    ),
-    "data.outlier_rise": (
-        "by how much the share of outliers is above that in the training data, in the input where it rose most"
-    ),
-    "data.rows": "rows captured within the window",
-    "data.type_violation_ratio": "share of rows with a value of the wrong type or with the wrong columns",
-    "data.unseen_category_ratio": "share of categories never seen in training, in the input where it is highest",
-    "drift.prediction_psi": "population stability index of the predictions, against those on the training data",
-    "drift.psi": "population stability index of the input that drifted most, against the training data",
-    "drift.significant_ratio": (
-        f"share of inputs whose difference is no chance, at a false discovery rate of {FALSE_DISCOVERIES}"
-    ),
-    "feature.psi": "population stability index of one input",
-}
-"""Name to meaning, for every measure that there is."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +26,14 @@ def measures(traffic: Traffic, minimum_rows: int) -> list[Measure]:
     psi = {name: drift[0] for name, one in features.items() if (drift := one.drift(minimum_rows)) is not None}
     adjusted = significant(features, minimum_rows)
     predictions = [drift[0] for one in traffic.predictions.values() if (drift := one.drift(minimum_rows)) is not None]
-    strange = {
-        kind: _highest(one.strange_ratio for one in features.values() if one.kind == kind)
-        for kind in ("numeric", "categorical")
-    }
+    categories = [one for one in features.values() if one.kind == "categorical"]
+    measured = [one for one in features.values() if one.kind != "categorical"]
     found: dict[str, float | None] = {
         "data.rows": float(traffic.rows),
         "data.missing_ratio": _highest(one.missing_ratio for one in features.values()),
-        "data.out_of_range_ratio": strange["numeric"],
+        "data.out_of_range_ratio": _highest(one.strange_ratio for one in measured),
         "data.outlier_rise": _highest(one.outlier_rise for one in features.values()),
-        "data.unseen_category_ratio": strange["categorical"],
+        "data.unseen_category_ratio": _highest(one.strange_ratio for one in categories),
         "data.type_violation_ratio": traffic.misfit_rows.count / traffic.rows if traffic.rows else None,
         "drift.psi": _highest(psi.values()),
         "drift.prediction_psi": _highest(predictions),

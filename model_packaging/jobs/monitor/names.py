@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from model_packaging.alarms import ALARM_TEXTS
-from model_packaging.jobs.monitor import measures, quality
-
 Unit = Literal["count", "share", "number"]
-
-DESCRIPTIONS: dict[str, str] = dict(
-    sorted(
-        {
-            **measures.DESCRIPTIONS,
-            **quality.DESCRIPTIONS,
-            "monitor.runs": ALARM_TEXTS["monitor.runs"].watches,
-        }.items()
-    )
-)
-"""Name to meaning, for everything that the monitor measures. Beside these there are the user's own metrics."""
 
 _SHARES = frozenset(
     {

@@ -14,8 +14,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge
 
 from model_packaging.errors import ModelberthError
+from model_packaging.jobs.monitor.descriptions import DESCRIPTIONS
 from model_packaging.jobs.monitor.measures import Measure
-from model_packaging.jobs.monitor.names import DESCRIPTIONS
 from model_packaging.metric_names import prometheus_name
 from model_packaging.storage import explained
 

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from model_packaging import baseline
-from model_packaging.alarms import ALARM_TEXTS, QUALITY, alarm_texts
+from model_packaging.alarms import QUALITY, alarm_texts
 from model_packaging.errors import ModelberthError
 from model_packaging.formats.predictor import class_key
 from model_packaging.jobs.monitor import labels as files
 from model_packaging.jobs.monitor.capture import Examples, read
+from model_packaging.jobs.monitor.descriptions import OF_LABELS
 from model_packaging.jobs.monitor.drift import level
 from model_packaging.jobs.monitor.joining import Joined, State, predicted
 from model_packaging.jobs.monitor.measures import Measure
@@ -40,18 +41,6 @@ BOOTSTRAP_ROWS = 20_000
 these are (P. Bickel, F. Götze, W. van Zwet, "Resampling fewer than n observations", Statistica Sinica 7, 1997)."""
 
 _SEED = 0
-
-DESCRIPTIONS = {
-    **{name: text.watches for name, text in QUALITY.items()},
-    "drift.target_psi": ALARM_TEXTS["drift.target_psi"].watches,
-    "labels.contradicting_ratio": "share of labels that another one of the same run contradicts",
-    "labels.missing_ratio": "share of rows in the label files without a label",
-    "labels.rows": "labels that were joined to their predictions and are counted in the metrics that were sent",
-    "labels.suspicious_ratio": ALARM_TEXTS["labels.suspicious_ratio"].watches,
-    "labels.unknown_class_ratio": "share of labels that are no class of the model, or no number where one is predicted",
-    "labels.unmatched_ratio": "share of labels without a captured prediction",
-}
-"""Name to meaning, for every measure that labels give; the user's own metrics follow as `custom.<name>`."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +317,7 @@ def _measures(document: Mapping[str, Any]) -> list[Measure]:
     if point is not None:
         found.append(Measure("labels.rows", float(point["rows"])))
         found += [
-            Measure(name if name in DESCRIPTIONS else f"custom.{name}", one["value"])
+            Measure(name if name in OF_LABELS else f"custom.{name}", one["value"])
             for name, one in point["metrics"].items()
         ]
     extra = {"drift.target_psi": document["target"]["psi"], "labels.suspicious_ratio": document["suspicious"]["ratio"]}

@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model_packaging.jobs.monitor.capture import Examples, Window
 from model_packaging.jobs.monitor.charts import bars, curves
-from model_packaging.jobs.monitor.drift import FALSE_DISCOVERIES, MAJOR, MODERATE, SMOOTHING, level
+from model_packaging.jobs.monitor.descriptions import DESCRIPTIONS, FALSE_DISCOVERIES
+from model_packaging.jobs.monitor.drift import MAJOR, MODERATE, SMOOTHING, level
 from model_packaging.jobs.monitor.lines import over_time
 from model_packaging.jobs.monitor.measures import Measure, significant
-from model_packaging.jobs.monitor.names import DESCRIPTIONS, unit
+from model_packaging.jobs.monitor.names import unit
 from model_packaging.jobs.monitor.prometheus import CONTENT_TYPE, open_metrics
 from model_packaging.jobs.monitor.quality import Quality
 from model_packaging.jobs.monitor.settings import Settings
@@ -205,7 +206,7 @@ def _column(column: Column, minimum_rows: int, adjusted: float | None) -> dict[s
         "test": asdict(test) | {"adjusted_p_value": adjusted} if test else None,
         "missing_ratio": column.missing_ratio,
         "missing_ratio_in_training": column.missing_in_training,
-        "out_of_range_ratio" if column.kind == "numeric" else "unseen_category_ratio": column.strange_ratio,
+        "unseen_category_ratio" if column.kind == "categorical" else "out_of_range_ratio": column.strange_ratio,
         "bins": [asdict(one) for one in column.bins()],
         **column.details(),
     }

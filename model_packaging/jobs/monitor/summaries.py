@@ -91,7 +91,7 @@ class Column:
 
     def __init__(self, kind: str, missing_in_training: float, binning: Binning) -> None:
         self.kind = kind
-        """`numeric` or `categorical`."""
+        """`numeric`, `categorical`, or `text`, which is counted by its length."""
         self.missing_in_training = missing_in_training
         self._rows = 0
         self._missing = 0
@@ -299,6 +299,20 @@ class Numeric:
         return [f"below {shown[0]}", *between, f"{shown[-1]} and above"]
 
 
+class Texts(Numeric):
+    """Texts by their number of characters: what they say is not looked at."""
+
+    def gather(self, values: list[Any]) -> Any:
+        return Counter(values)
+
+    def count(self, values: Any) -> int:
+        lengths = [len(one) for one in values]
+        return super().count(np.repeat(np.array(lengths, dtype=float), list(values.values())))
+
+    def _labels(self) -> list[str]:
+        return [f"length {label}" for label in super()._labels()]
+
+
 class Categorical:
     """Categories by their text; booleans are `true` and `false`."""
 
@@ -388,7 +402,9 @@ def column(where: str, baseline: Mapping[str, Any], categories: Sequence[Any] | 
             return Column(kind, float(baseline["missing"]), Numeric(baseline))
         if kind == "categorical":
             return Column(kind, float(baseline["missing"]), Categorical(baseline, categories))
-        problem = f'kind is "{kind}": it must be numeric or categorical'
+        if kind == "text":
+            return Column(kind, float(baseline["missing"]), Texts(baseline["length"]))
+        problem = f'kind is "{kind}": it must be categorical, numeric or text'
     except KeyError as error:
         problem = f"{error} is missing"
     except (AttributeError, TypeError, ValueError) as error:

@@ -701,6 +701,11 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
     )
     champion = processing_input("champion", pulumi.Output.concat("s3://", bucket.id, "/", package_key))
     candidate = processing_input("candidate", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
+    published = {
+        "MODELBERTH_BUCKET": pulumi.Output.concat("s3://", bucket.id),
+        "MODELBERTH_MODEL": model,
+        "MODELBERTH_EXECUTION": {"Get": "Execution.PipelineExecutionId"},
+    }
     pipeline = aws.sagemaker.Pipeline(
         name,
         pipeline_name=f"{prefix}-{name}",
@@ -766,7 +771,8 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
                             "ProcessingOutputConfig": {"Outputs": [processing_output("verdict", bucket, model)]},
                             "Environment": {
                                 "MODELBERTH_GATE": '{"metrics":{"roc_auc":{"min":0.9}},"no_worse_than":"champion",'
-                                '"require":["cross_validation"],"tolerance":0.05}'
+                                '"require":["cross_validation"],"tolerance":0.05}',
+                                **published,
                             },
                         },
                     },
@@ -783,11 +789,7 @@ def make_retraining(model: str, bucket: aws.s3.Bucket, drift: aws.cloudwatch.Met
                                     {"Get": "Steps.Gate.ProcessingOutputConfig.Outputs['verdict'].S3Output.S3Uri"},
                                 ),
                             ],
-                            "Environment": {
-                                "MODELBERTH_BUCKET": pulumi.Output.concat("s3://", bucket.id),
-                                "MODELBERTH_MODEL": model,
-                                "MODELBERTH_EXECUTION": {"Get": "Execution.PipelineExecutionId"},
-                            },
+                            "Environment": published,
                         },
                     },
                 ],

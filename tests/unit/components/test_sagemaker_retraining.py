@@ -129,14 +129,14 @@ def test_the_pipeline_trains_validates_gates_and_publishes(source: Path, origina
         "Gate": {"candidate": candidate, "champion": champion, "report": report},
         "Publish": {"candidate": candidate, "champion": champion, "verdict": verdict},
     }
-    assert steps["Gate"]["Environment"] == {
-        "MODELBERTH_GATE": '{"max_age":"30d","metrics":{"accuracy":{"min":0.8}},"no_worse_than":"champion"}'
-    }
-    assert steps["Publish"]["Environment"] == {
+    published = {
         "MODELBERTH_BUCKET": "s3://shop-artifacts",
         "MODELBERTH_MODEL": "churn",
         "MODELBERTH_EXECUTION": {"Get": "Execution.PipelineExecutionId"},
     }
+    rules = '{"max_age":"30d","metrics":{"accuracy":{"min":0.8}},"no_worse_than":"champion"}'
+    assert steps["Gate"]["Environment"] == {"MODELBERTH_GATE": rules, **published}
+    assert steps["Publish"]["Environment"] == published
     assert pipeline.inputs["roleArn"] == ROLE
     policy = deployed.one("iam/rolePolicy:RolePolicy", "churn-job-policy")
     assert policy.urn in pipeline.request.dependencies

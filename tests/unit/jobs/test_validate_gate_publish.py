@@ -161,6 +161,27 @@ def test_a_better_champion_refuses(judged: Judged, better: Path) -> None:
     assert (verdict["passed"], verdict["champion"]) == (False, open_package(better).digest)
 
 
+def test_a_refused_candidates_verdict_is_kept_in_the_bucket(judged: Judged, better: Path, tmp_path: Path) -> None:
+    job = judged()
+    champion = open_package(Path(shutil.copytree(better, job.layout.champion))).digest
+    job.environment |= {
+        "MODELBERTH_GATE": '{"no_worse_than": "champion"}',
+        "MODELBERTH_MODEL": "churn",
+        "MODELBERTH_EXECUTION": "run-7",
+    }
+    (tmp_path / "file").touch()
+    message = refused(job, "job", "gate", MODELBERTH_BUCKET=str(tmp_path / "file" / "bucket"))
+    assert "no_worse_than.champion.f1: f1 is " in message and "the verdict is not kept: cannot write " in message
+    assert "the verdict is not kept" not in refused(job, "job", "gate", MODELBERTH_BUCKET=str(tmp_path / "bucket"))
+    verdict = json.loads(job.layout.verdict.read_text())
+    kept = tmp_path / "bucket" / "candidates" / "churn" / "refused" / verdict["digest"].removeprefix("sha256:")
+    lineage = {"parent": champion, "data": open_package(job.layout.candidate).data["digest"], "execution": "run-7"}
+    expected = verdict | {"outcome": "refused", "model": "churn", "lineage": lineage}
+    assert json.loads(kept.with_suffix(".json").read_text()) == expected
+    assert kept.with_suffix(".md").read_text().startswith("# churn: candidate refused\n\n- no_worse_than.champion.f1: ")
+    assert not list((tmp_path / "bucket").glob("candidates/churn/*.*"))
+
+
 def test_a_damaged_champion_refuses(judged: Judged, better: Path) -> None:
     job = judged()
     (Path(shutil.copytree(better, job.layout.champion)) / "card.md").write_text("x")
@@ -264,5 +285,5 @@ def test_a_bucket_of_s3(passed: Callable[..., Job], churn: Package, aws: str) ->
     hexadecimal = churn.digest.removeprefix("sha256:")
     keys_found = {item["Key"] for item in s3.list_objects_v2(Bucket="models")["Contents"]}
     expected = {f"packages/churn/{hexadecimal}/{file}" for file in [*churn.files, "manifest.json"]}
-    assert keys_found == {*expected, f"candidates/churn/{hexadecimal}.json"}
+    assert keys_found == {*expected, *(f"candidates/churn/{hexadecimal}{suffix}" for suffix in (".md", ".json"))}
     assert out == f"published candidate s3://models/packages/churn/{hexadecimal}@{churn.digest}\n"

@@ -392,6 +392,16 @@ def test_the_hub_reads_the_readme(original: Package) -> None:
         assert ModelCard(str(card)).data.to_dict() == card.data.to_dict()
 
 
+def test_only_the_page_has_plots_drawn(original: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    from model_packaging.card import plots
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "plots", lambda validation: drawn.append(validation) or {"ROC": "<svg></svg>"})
+    for format in FORMATS:
+        assert ("<svg" in export(original, format)) == (format == "html")
+    assert len(drawn) == 1
+
+
 def test_the_command_writes_each_form(original: Package, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

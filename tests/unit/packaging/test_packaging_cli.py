@@ -59,6 +59,7 @@ def test_show(command, original: Package) -> None:
     assert code == 0
     assert original.digest in out
     assert "roc_auc" in out
+    assert f"modelberth card {original.path} --format html" in out and "/card.html" not in out
     code, out, _ = command("show", original.path, "--json")
     assert json.loads(out)["digest"] == original.digest
     code, out, _ = command("show", "--schema")

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -219,6 +219,24 @@ def many_folders(path: Path) -> None:
             target.addfile(found)
 
 
+def zeros(name: str) -> tuple[tarfile.TarInfo, IO[bytes]]:
+    """A file of 256 MiB, which is 1 MiB when compressed."""
+    header = tarfile.TarInfo(name)
+    header.size = 1 << 28
+    return header, io.BytesIO(bytes(1 << 28))
+
+
+def real(original: Package, path: Path, order: Sequence[str]) -> Path:
+    """The archive of a good package in this order of files, of which "+" is one that fills the disk."""
+    with tarfile.open(path, "w:gz", compresslevel=1) as target:
+        for name in order:
+            if name.startswith("+"):
+                target.addfile(*zeros(name[1:]))
+            else:
+                target.add(original.path / name, name)
+    return path
+
+
 BOMBS = {
     long_header: "an extended header of 1,073,741,824 bytes",
     large_claim: "goes over the limit",
@@ -248,6 +266,40 @@ def test_a_bomb_is_refused_within_bounds(tmp_path: Path, bomb: Callable[[Path], 
     assert done.returncode == 0, done.stderr
     assert BOMBS[bomb] in done.stdout
     assert int(done.stdout.split()[-1]) < 64, "megabytes"
+
+
+LITTLE_DISK = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 23, 1 << 23))
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (["manifest.json", "+run.bin"], "run.bin: not in manifest.json"),
+        (["manifest.json", "+card.md"], "card.md: 268,435,456 bytes, manifest.json allows"),
+        (["+run.bin", "manifest.json"], "run.bin: not in manifest.json"),
+        (["+manifest.json"], "manifest.json: 4,194,305 bytes, the limit is 4,194,304"),
+        (["+model.sig", "manifest.json"], "model.sig: 268,435,456 bytes, manifest.json allows 8,388,608"),
+        (["+run.bin"], "manifest.json: missing from bomb.tar.gz"),
+    ],
+)
+def test_nothing_is_unpacked_that_the_manifest_does_not_list(
+    original: Package, tmp_path: Path, order: list[str], reason: str
+) -> None:
+    """The child may write no file above 8 MiB: what it refuses, it refuses before it writes it."""
+    bomb = real(original, tmp_path / "bomb.tar.gz", order)
+    command = [sys.executable, "-c", LITTLE_DISK + LIMITED, str(bomb)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert reason in done.stdout
+
+
+def test_an_archive_may_have_its_files_in_any_order(original: Package, tmp_path: Path) -> None:
+    """SageMaker packs what a training left as its file system lists it."""
+    order = sorted([*original.files, "manifest.json"], reverse=True)
+    assert open_package(real(original, tmp_path / "model.tar.gz", order)).digest == original.digest
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -97,6 +97,11 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
     results = f"s3://{training.bucket}/pipelines/{model}"
     candidate = _input("candidate", {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"})
     champion = [_input("champion", f"s3://{training.bucket}/{training.champion}")] if training.champion else []
+    published = {
+        "MODELBERTH_BUCKET": f"s3://{training.bucket}",
+        "MODELBERTH_MODEL": model,
+        "MODELBERTH_EXECUTION": _EXECUTION,
+    }
     return _definition(
         {
             "Name": "Train",
@@ -132,7 +137,8 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
             ["job", "gate"],
             [candidate, *champion, _input("report", _result("Validate", "report"))],
             [_output("verdict", results)],
-            {"MODELBERTH_GATE": training.gate},
+            # It keeps a refused candidate's verdict itself: that a failed job's outputs are uploaded is nowhere said.
+            {"MODELBERTH_GATE": training.gate, **published},
         ),
         _processing(
             "Publish",
@@ -140,11 +146,7 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
             ["job", "publish"],
             [candidate, *champion, _input("verdict", _result("Gate", "verdict"))],
             [],
-            {
-                "MODELBERTH_BUCKET": f"s3://{training.bucket}",
-                "MODELBERTH_MODEL": model,
-                "MODELBERTH_EXECUTION": _EXECUTION,
-            },
+            published,
         ),
     )
 

@@ -97,7 +97,8 @@ def test_rare_categories_share_a_bin() -> None:
     [
         ({"kind": "numeric"}, "'missing' is missing"),
         ({"missing": 0.0}, "'kind' is missing"),
-        ({"kind": "text", "missing": 0.0}, 'kind is "text": it must be numeric or categorical'),
+        ({"kind": "image", "missing": 0.0}, 'kind is "image": it must be categorical, numeric or text'),
+        ({"kind": "text", "missing": 0.0}, "'length' is missing"),
         ({"kind": "numeric", "missing": 0.0, "edges": [0, 1, 2], "counts": [5]}, "3 edges do not bound 1 bins"),
         ({"kind": "categorical", "missing": 0.0, "frequencies": [1]}, "'list' object has no attribute 'items'"),
     ],

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -30,9 +31,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 from model_packaging.errors import ModelberthError, StorageError
 from model_packaging.jobs.monitor import cloud_monitoring
-from model_packaging.jobs.monitor.measures import DESCRIPTIONS as OF_TRAFFIC
+from model_packaging.jobs.monitor.descriptions import DESCRIPTIONS, OF_TRAFFIC
 from model_packaging.jobs.monitor.measures import Measure
-from model_packaging.jobs.monitor.names import DESCRIPTIONS, cloudwatch_unit, unit
+from model_packaging.jobs.monitor.names import cloudwatch_unit, unit
 from model_packaging.jobs.monitor.sinks import SINKS, sink
 from model_packaging.metric_names import cloud_monitoring_type, prometheus_name
 
@@ -151,6 +152,16 @@ def test_an_unknown_sink_is_refused_with_the_known_ones(text: str, problem: str)
 
 def test_sinks_are_in_order() -> None:
     assert list(SINKS) == sorted(SINKS)
+
+
+def test_names_are_told_without_what_measures() -> None:
+    """A platform's alarms ask for a name while a stack is made, where nothing is measured."""
+    code = """
+import sys
+import model_packaging.jobs.monitor.names, model_packaging.jobs.monitor.descriptions
+print(sorted({"numpy", "pandas", "scipy", "sklearn", "pyarrow"} & sys.modules.keys()))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_what_is_measured_is_what_the_alarms_name() -> None:

@@ -155,6 +155,8 @@ def test_a_rollout_is_waited_for(
 
     def act() -> None:
         patch(path, {"status": behind}, "status")
+        with pytest.raises(grpc.RpcError):
+            engine.read(obj, f"{namespace}/w", obj, obj)
         patch(path, {"status": status}, "status")
 
     _, state, _ = waiting(lambda: engine.create(obj, timeout=60), act, exists(api, path))

@@ -81,11 +81,9 @@ def test_a_stack_of_35_objects_through_its_life(pulumi: Run, api: client.ApiClie
     shown = pulumi("preview", "--suppress-progress", fails=True).stdout
     assert "Server-Side Apply field conflict detected" in shown, shown
     assert ".spec.replicas" in shown, shown
-    assert "patchForce" in pulumi("up", *QUIET, fails=True).stdout
     assert apps.read_namespaced_deployment(outputs["deployment"], place).spec.replicas == 4
     assert "~ 1 updated" in pulumi("refresh", *QUIET).stdout
-    pulumi("config", "set", "size", "4")
-    pulumi("config", "set", "edition", "two")
+    pulumi("config", "set-all", "--plaintext", "size=4", "--plaintext", "edition=two")
     changed = pulumi("up", *QUIET).stdout
     assert "+-2 replaced" in changed  # a ConfigMap of a made name, a Job of a fixed one
     assert "~ 2 updated" in changed  # the scaler and the custom object; the Deployment is what it is to be already

@@ -47,7 +47,7 @@ kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
     metadata=inside,
     spec={
         "max_replicas": size + 1,
-        "scale_target_ref": {"api_version": "apps/v1", "kind": "Deployment", "name": server.metadata.name},
+        "scale_target_ref": {"api_version": "apps/v1", "kind": "Deployment", "name": "absent"},
     },
 )
 kubernetes.networking.v1.NetworkPolicy(

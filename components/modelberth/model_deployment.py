@@ -1,6 +1,6 @@
 """The component that is a whole deployment: bucket, alarms, endpoint and retraining of one model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -161,7 +161,7 @@ def _extended(part: Part, shared: Mapping[str, Mapping[str, Any]]) -> Part:
 ROLLBACK_ALARMS = ("error_rate", "latency_p95", "latency_p99")
 """The alarms that tell a bad package from a good one within minutes; the others are about load, machines and data."""
 
-_WRITTEN_ON_THE_MODEL = ("encryption_key", "gate")
+_WRITTEN_ON_THE_MODEL = ("encryption_key", "gate", "tags")
 
 
 def prepare(name: str, args: ModelDeploymentArgs, where: str) -> Parts:
@@ -222,24 +222,28 @@ def prepare(name: str, args: ModelDeploymentArgs, where: str) -> Parts:
     parts = Parts(args, build(ArtifactBucketArgs, args.bucket, "bucket"), endpoint, alarms, retraining, problems)
     for platform in parts.platforms:
         problems += registry.load(platform, "shared").check(args, where)
-    parts = parts.with_options({name: registry.load(name, "shared").defaults(args) for name in parts.platforms})
+    alone = parts
+    shared = {name: registry.load(name, "shared").defaults(args) for name in parts.platforms}
+    parts = parts.with_options(shared)
     endpoint, alarms, retraining = parts.endpoint, parts.alarms, parts.retraining
-    for capability, part in (
-        ("bucket", parts.bucket),
-        ("endpoint", endpoint),
-        ("alarms", alarms),
-        ("retraining", retraining),
+    for capability, part, before in (
+        ("bucket", parts.bucket, alone.bucket),
+        ("endpoint", endpoint, alone.endpoint),
+        ("alarms", alarms, alone.alarms),
+        ("retraining", retraining, alone.retraining),
     ):
-        if part is not None:
+        if part is not None and before is not None:
+            inherited = shared[part.platform].keys() - before.options.get(part.platform, {}).keys()
+            keys = [*_WRITTEN_ON_THE_MODEL, *(f"{part.platform}.{key}" for key in sorted(inherited))]
             found = registry.load(part.platform, capability).check(part, f"{where}.{capability}")
-            problems += [_at_the_model(problem, where, capability) for problem in found]
+            problems += [_at_the_model(problem, where, capability, keys) for problem in found]
     # What is written on the model, and so handed to each part, is wrong only once.
     parts.problems = list(dict.fromkeys(problems))
     return parts
 
 
-def _at_the_model(problem: str, where: str, capability: str) -> str:
-    for key in _WRITTEN_ON_THE_MODEL:
+def _at_the_model(problem: str, where: str, capability: str, keys: Sequence[str]) -> str:
+    for key in keys:
         prefix = f"{where}.{capability}.{key}"
         if problem.startswith((f"{prefix}:", f"{prefix}.")):
             return f"{where}.{key}{problem.removeprefix(prefix)}"

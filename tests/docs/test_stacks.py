@@ -15,8 +15,10 @@ from modelberth.stack import read_spec
 from sandbox.settings import ROOT
 from sandbox.stack_file import StackFile
 from tests.unit.components.cloud import Deployed, deploy
+from tests.unit.components.cluster import STORE
 
 REAL = ("dev", "staging", "prod")
+SECRETS_ON_SITE = {"storage/objects": STORE, "shop-on-prem-flights/shop-on-prem-flights-bucket": STORE}
 
 
 class _Yaml(yaml.SafeLoader):
@@ -48,17 +50,24 @@ def spec_of(name: str) -> StackSpec:
     return contextvars.copy_context().run(parse)
 
 
-def deployed(name: str, package: Path) -> Deployed:
-    """What a stack makes when its models serve a package of the tests."""
+def deployed(name: str, package: Path, *, secrets: dict[str, dict[str, str]] | None = None) -> Deployed:
+    """What a stack makes when its models serve a package of the tests; no store of `secrets` is asked."""
     from modelberth import deploy_stack
 
     config = json.loads(json.dumps(read(name).config))
     for model in config["modelberth:models"].values():
         model |= {"package": str(package), "gate": {}, "champion": "none"}
-    return deploy(lambda: deploy_stack() and None, config=as_the_engine_gives_it(config), stack=name)
+    return deploy(
+        lambda: deploy_stack() and None,
+        config=as_the_engine_gives_it(config),
+        stack=name,
+        preview=bool(secrets),
+        known=bool(secrets),
+        secrets=secrets,
+    )
 
 
-@pytest.mark.parametrize("name", [*REAL, "local-sagemaker"])
+@pytest.mark.parametrize("name", [*REAL, "local-sagemaker", "on-prem"])
 def test_a_stack_is_valid(name: str, project: Path) -> None:
     assert spec_of(name).models.keys() == {"flights"}
 
@@ -85,6 +94,13 @@ def test_a_stack_deploys(name: str, project: Path) -> None:
     else:
         assert len(made.of("sagemaker/endpoint:Endpoint")) == 1
     assert [one.request.protect for one in made.of("s3/bucket:Bucket")] == [name != "dev"]
+
+
+def test_the_stack_on_site_deploys(project: Path) -> None:
+    made = deployed("on-prem", project / "packages" / "churn", secrets=SECRETS_ON_SITE)
+    assert len(made.of("apps/v1:Deployment")) == len(made.of("core/v1:Service")) == 1
+    assert [one.name.rpartition("-")[2] for one in made.of("batch/v1:CronJob")] == ["monitor", "retraining", "drift"]
+    assert made.one("core/v1:Namespace").request.protect
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -151,14 +151,18 @@ def test_a_rollout_is_waited_for(
     if kind == "daemonsets":
         del obj["spec"]["replicas"]
     path = f"/apis/apps/v1/namespaces/{namespace}/{kind}/w"
-    behind = status | {"observedGeneration": 0}
+    behind = status | {"observedGeneration": 1}
+    status = status | {"observedGeneration": 2}
 
     def act() -> None:
+        patch(path, {"spec": {"minReadySeconds": 1}})
         patch(path, {"status": behind}, "status")
+        with pytest.raises(grpc.RpcError):
+            engine.read(obj, f"{namespace}/w", obj, obj)
         patch(path, {"status": status}, "status")
 
     _, state, _ = waiting(lambda: engine.create(obj, timeout=60), act, exists(api, path))
-    assert state["status"]["observedGeneration"] == 1
+    assert state["status"]["observedGeneration"] == 2
 
 
 def test_a_service_waits_for_an_endpoint(engine: Engine, api: client.ApiClient, namespace: str) -> None:

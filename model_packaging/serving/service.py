@@ -65,6 +65,7 @@ class Service:
         self._package: Package | None = None
         self._model: _Loaded | None = None
         self._pool = ThreadPoolExecutor(limits.parallel, thread_name_prefix="predict")
+        self._most = limits.parallel + limits.queue
         self._batcher = Batcher(self.predict_now, self._pool, limits)
         self._lock = threading.Lock()
         self._pending = 0
@@ -221,7 +222,7 @@ class Service:
     @property
     def full(self) -> bool:
         """Whether one more request would be refused."""
-        return self.busy >= self.limits.parallel + self.limits.queue
+        return self.busy >= self._most
 
     def _captured(self, columns: Columns, predictions: Predictions, identifier: str | None) -> None:
         if self._capture is not None:

@@ -40,7 +40,8 @@ def data_version(
         data: What is described: also `s3://…`, `gs://…` and whatever else fsspec knows. A Delta table's address may
             end in `@v12`, a version, an Iceberg table's in `@` and a snapshot's id.
         name: What the data is called.
-        origin: Where it came from; the address or path by default for what is not a DataFrame.
+        origin: Where it came from. By default the address that the data was given by, or the table's folder; the place
+            of a file on this machine is not recorded.
         time: The column whose range is recorded.
         parent: The digest of the version that this one follows.
 
@@ -69,6 +70,7 @@ def data_version(
         with tempfile.TemporaryDirectory(prefix="modelberth-") as temporary:
             _, ends, _ = _read(_sources(_linked(found.files, Path(temporary) / "data")), columns, time)
     else:
+        origin = origin or (data if isinstance(data, str) and is_remote(data) else "")
         digest, ends, files = _read(_sources(data), columns, time)
     types = columns.types()
     if time is not None and time not in types and columns.rows:

@@ -255,19 +255,14 @@ def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts
     from model_packaging import formats
     from model_packaging.errors import ModelberthError
     from model_packaging.package import open_package
-    from model_packaging.serving.examples import differences
+    from model_packaging.serving.examples import unreproduced
 
     began = time.perf_counter()
     package = open_package(address)
     opened = time.perf_counter()
     model = cast("Predicts", formats.load(package, allow_pickle=allow_pickle))
     loaded = time.perf_counter()
-    examples = package.examples
-    given = model.predict(list(examples["inputs"]))
-    found = differences(examples["predictions"], given, float(examples["tolerance"]))
-    if not examples["inputs"]:
-        found = ["examples.json holds no example"]
-    if found:
+    if found := unreproduced(package.examples, model.predict):
         raise ModelberthError(
             *(f"package {package.name} does not reproduce its recorded predictions: {line}" for line in found[:5])
         )
@@ -275,7 +270,7 @@ def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts
         "model loaded",
         package=package.name,
         digest=package.digest,
-        examples=len(given),
+        examples=len(package.examples["inputs"]),
         verify_seconds=round(opened - began, 3),
         load_seconds=round(loaded - opened, 3),
         examples_seconds=round(time.perf_counter() - loaded, 3),

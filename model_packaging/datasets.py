@@ -288,15 +288,6 @@ def read_table(file: str | Path, shown: str | None = None) -> Any:
     raise ModelberthError(f"cannot read {shown}: choose a file that ends in {', '.join(READERS)}")
 
 
-def read_tables(data: str | Path | Sequence[str | Path]) -> Any:
-    """Files, folders and addresses as one DataFrame. Raises ModelberthError or StorageError naming them."""
-    import pandas as pd
-
-    with tempfile.TemporaryDirectory(prefix="modelberth-") as temporary:
-        brought = _brought(_sources(data), Path(temporary))
-        return pd.concat([read_table(path, source.shown) for source, path in brought], ignore_index=True)
-
-
 def bring(address: str, folder: Path) -> Path:
     """The data as a folder of this machine: itself where it is one, else made at `folder`, of which a file is the
     only one. Raises ModelberthError or StorageError where it is not there."""

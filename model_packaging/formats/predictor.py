@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 20
 """Bad rows are reported up to here; more would hide the first."""
 
+_FEW = 8
+"""Up to here a loop over rows is faster than numpy."""
 
 Columns = Mapping[str, np.ndarray]
 """Values by column, in the signature's order and of one length. A number is float64 (float32 where the signature
@@ -99,6 +101,10 @@ class Predictions:
 
     def check(self) -> None:
         """Raise InputError where the model gave what is no finite number."""
+        if len(self.outputs) <= _FEW:
+            chances = [] if self.probabilities is None else self.probabilities.ravel().tolist()
+            if all(map(math.isfinite, chances if self.classifies else self.outputs)):
+                return
         numbers = self.probabilities if self.classifies else np.asarray(self.outputs, dtype=float)
         if numbers is not None and not np.isfinite(numbers).all():
             value = numbers[~np.isfinite(numbers)].flat[0]

@@ -26,7 +26,8 @@ from model_packaging.serving.media import CSV, JSON, MediaType, encode
 
 _NONE = type(None)
 _FEW = 8
-"""Up to here a loop over values is faster than numpy."""
+_FEW_NUMBERS = 100
+"""Up to here a loop over values is faster than numpy, or than joining texts."""
 
 
 class ColumnReader:
@@ -101,7 +102,10 @@ class ColumnReader:
             return None
         values = bytearray(8 * len(flat))
         struct.pack_into(f"{len(flat)}d", values, 0, *flat)
-        return self._numbers(np.frombuffer(values).reshape(len(rows), width))
+        matrix = np.frombuffer(values).reshape(len(rows), width)
+        if len(flat) <= _FEW_NUMBERS:
+            return Numbers(self._names, matrix) if all(map(math.isfinite, flat)) else None
+        return self._numbers(matrix)
 
     def _csv(self, body: bytes, media: MediaType, max_rows: int) -> Columns | None:
         text = body.decode()
@@ -143,7 +147,7 @@ class ColumnReader:
 def write(predictions: Predictions, media_type: str, classes: Sequence[Any]) -> bytes:
     """The body of the answer, in the media type. Raises InputError where the model gave no finite number."""
     chances = predictions.probabilities
-    if media_type != JSON or not predictions.classifies or chances is None:
+    if media_type != JSON or not predictions.classifies or chances is None or len(predictions) <= _FEW:
         return encode(predictions.objects(), media_type, classes)
     predictions.check()
     first, *others = [orjson.dumps(key).decode() for key in predictions.keys]

@@ -59,6 +59,7 @@ class Service:
         self.limits = limits
         self.metrics = Metrics(lambda: self.busy)
         self._capture_settings = capture
+        self.redacted = capture.redact if capture else ()
         self._capture: Capture | None = None
         self.digest: str | None = None
         self.draining = False
@@ -75,7 +76,7 @@ class Service:
         ModelberthError where capture does not suit the package."""
         signature = package.signature
         classes = list(signature["outputs"].get("classes") or [])
-        checker = Checker(signature)
+        checker = Checker(signature, self.redacted)
         if self._capture_settings is not None:
             self._capture = Capture(self._capture_settings, checker.columns, self.metrics)
         self.metrics.serves(package.name, package.digest, package.format)

@@ -130,7 +130,7 @@ def test_arrays_are_taken_in_any_type_that_holds_the_values() -> None:
 
 @given(
     st.sampled_from([[False, True], [3, 1, 2], ["a", 'b"},{', "ü%s"], [1.5, 2.5], ["one"]]),
-    st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
     st.sampled_from([CSV, JSON, LINES]),
 )
 def test_answers_are_written_alike(classes: list[Any], chances: list[float], kind: media.MediaType) -> None:
@@ -147,6 +147,10 @@ def test_answers_are_written_alike(classes: list[Any], chances: list[float], kin
         assert write(predictions, kind.name, classes) == media.encode(predictions.objects(), kind.name, classes)
 
 
-def test_a_probability_that_is_no_number_is_not_written() -> None:
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_number_that_is_not_finite_is_not_written(rows: int) -> None:
+    chances = np.array([[0.5, 0.5]] * (rows - 1) + [[0.5, np.nan]])
     with pytest.raises(InputError, match="the model gives nan"):
-        write(Predictions([1], np.array([[0.5, np.nan]]), ["0", "1"], classifies=True), "application/json", [0, 1])
+        write(Predictions([1] * rows, chances, ["0", "1"], classifies=True), "application/json", [0, 1])
+    with pytest.raises(InputError, match="the model gives inf"):
+        write(Predictions([1.0] * (rows - 1) + [float("inf")]), "application/json", [])

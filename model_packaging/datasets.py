@@ -40,7 +40,8 @@ def data_version(
         data: What is described: also `s3://…`, `gs://…` and whatever else fsspec knows. A Delta table's address may
             end in `@v12`, a version, an Iceberg table's in `@` and a snapshot's id.
         name: What the data is called.
-        origin: Where it came from; the address or path by default for what is not a DataFrame.
+        origin: Where it came from. By default the address that the data was given by, or the table's folder; the place
+            of a file on this machine is not recorded.
         time: The column whose range is recorded.
         parent: The digest of the version that this one follows.
 
@@ -69,6 +70,7 @@ def data_version(
         with tempfile.TemporaryDirectory(prefix="modelberth-") as temporary:
             _, ends, _ = _read(_sources(_linked(found.files, Path(temporary) / "data")), columns, time)
     else:
+        origin = origin or (data if isinstance(data, str) and is_remote(data) else "")
         digest, ends, files = _read(_sources(data), columns, time)
     types = columns.types()
     if time is not None and time not in types and columns.rows:
@@ -284,15 +286,6 @@ def read_table(file: str | Path, shown: str | None = None) -> Any:
     except (ValueError, OSError, EOFError) as error:
         raise ModelberthError(f"cannot read {shown}: {str(error).splitlines()[0]}") from error
     raise ModelberthError(f"cannot read {shown}: choose a file that ends in {', '.join(READERS)}")
-
-
-def read_tables(data: str | Path | Sequence[str | Path]) -> Any:
-    """Files, folders and addresses as one DataFrame. Raises ModelberthError or StorageError naming them."""
-    import pandas as pd
-
-    with tempfile.TemporaryDirectory(prefix="modelberth-") as temporary:
-        brought = _brought(_sources(data), Path(temporary))
-        return pd.concat([read_table(path, source.shown) for source, path in brought], ignore_index=True)
 
 
 def bring(address: str, folder: Path) -> Path:

@@ -5,9 +5,10 @@ published JSON schema.
 """
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from .errors import PackageError
 
@@ -101,7 +102,7 @@ class Examples(_Open):
 
     inputs: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
     predictions: list[Any]
-    tolerance: Annotated[float, Field(ge=0)]
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class DataVersion(_Open):
@@ -164,12 +165,80 @@ class Holdout(_Open):
     champion: OtherPrediction | None = None
 
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Sketch(_Open):
+    """A cumulative distribution at some points: how many values are below the first, at it, between, … above."""
+
+    points: Annotated[list[Number], Field(min_length=1)]
+    counts: list[Count]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Sketch":
+        if any(after <= before for before, after in pairwise(self.points)):
+            raise ValueError("the points are not in ascending order")
+        if len(self.counts) != 2 * len(self.points) + 1:
+            raise ValueError(f"{len(self.counts)} counts do not lie below, at and above {len(self.points)} points")
+        return self
+
+
+class NumericSummary(_Open):
+    """A column of numbers; without a value it has no edges."""
+
+    kind: Literal["numeric"]
+    missing: Share
+    count: Count
+    minimum: Number | None = None
+    maximum: Number | None = None
+    mean: Number | None = None
+    std: Number | None = None
+    quantiles: dict[str, Number] | None = None
+    edges: Annotated[list[Number], Field(min_length=2)] | None = None
+    counts: list[Count] | None = None
+    sketch: Sketch | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "NumericSummary":
+        if (self.edges is None) != (self.counts is None):
+            raise ValueError("edges and counts go together")
+        if self.edges and any(after < before for before, after in pairwise(self.edges)):
+            raise ValueError("the edges are not in ascending order")
+        if self.edges and len(self.edges) != len(self.counts or ()) + 1:
+            raise ValueError(f"{len(self.edges)} edges do not bound {len(self.counts or ())} bins")
+        return self
+
+
+class CategoricalSummary(_Open):
+    """A column of categories, or predicted labels."""
+
+    kind: Literal["categorical"]
+    missing: Share
+    count: Count
+    frequencies: dict[str, Share]
+    other: Share
+
+
+class TextSummary(_Open):
+    """A column of texts, of which only the length is known."""
+
+    kind: Literal["text"]
+    missing: Share
+    count: Count
+    length: NumericSummary
+
+
+Summary = Annotated[NumericSummary | CategoricalSummary | TextSummary, Field(discriminator="kind")]
+
+
 class Baseline(_Open):
     """baseline.json: what the inputs and the predictions looked like in training."""
 
     rows: Annotated[int, Field(ge=0)]
-    features: dict[str, dict[str, Any]]
-    predictions: dict[str, Any]
+    features: dict[str, Summary]
+    predictions: dict[str, Summary]
 
 
 DOCUMENTS: dict[str, type[BaseModel]] = {
@@ -264,4 +333,5 @@ def _problem(file: str, item: Any) -> str:
     where = ".".join(str(part) for part in cast(tuple[object, ...], item["loc"]))
     given = item.get("input")
     shown = f" (is {str(given)[:60]!r})" if isinstance(given, Scalar) else ""
-    return f"{file}: {where or 'document'}: {item['msg']}{shown}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{file}: {where or 'document'}: {message}{shown}"

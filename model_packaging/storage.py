@@ -18,6 +18,9 @@ from .errors import ModelberthError, StorageError
 OBJECT_STORES = frozenset({"abfs", "adl", "az", "gcs", "gs", "http", "https", "oss", "s3", "s3a"})
 """Protocols of fsspec that know no folders: making one would try to create the bucket."""
 
+_CONTENT_TYPE = {"gs": "content_type", "s3": "ContentType"}
+"""What gcsfs and s3fs call the option."""
+
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})$")
 
 
@@ -57,22 +60,28 @@ def write_file(location: str, content: bytes) -> None:
         place(fs, path, content)
 
 
-def place(fs: Any, path: str, content: bytes | Path, scratch: Path | None = None) -> None:
+def place(
+    fs: Any, path: str, content: bytes | Path, scratch: Path | None = None, content_type: str | None = None
+) -> None:
     """Write one file whole, from bytes or from a file, and make the folders above it.
 
     Whoever reads, and whenever this process is killed: the file is what it was before, or all of the new one. An
     object store promises that by itself; on a disk the file is renamed into place, out of `scratch`, a folder on the
-    same disk (by default the file's own), where a killed process leaves a hidden file behind.
+    same disk (by default the file's own), where a killed process leaves a hidden file behind. Of S3 and Cloud Storage a
+    browser gets `content_type` with the file, and so shows it instead of saving it.
     """
     if "file" in fs.protocol:
         replace_file(Path(path), content, scratch)
         return
-    if not OBJECT_STORES.intersection([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol):
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
+    if not OBJECT_STORES & protocols:
         fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    named = next((name for protocol, name in _CONTENT_TYPE.items() if protocol in protocols), None)
+    options = {named: content_type} if named and content_type else {}
     if isinstance(content, Path):
-        fs.put_file(str(content), path)
+        fs.put_file(str(content), path, **options)
     else:
-        fs.pipe_file(path, content)
+        fs.pipe_file(path, content, **options)
 
 
 def replace_file(path: Path, content: bytes | Path, scratch: Path | None = None) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import PackageError
 from ..package import Package
 from . import onnx_weights, weights
-from .predictor import Backend, Columns, Predictor, class_key, count, matrix
+from .predictor import Backend, Columns, Numbers, Predictor, class_key, count, matrix
 from .stored import Stored
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class _Session:
             if item.type not in _DTYPES:
                 text = f'input "{item.name}" is {item.type}, which is not supported'
                 raise PackageError(f"{MODEL_FILE}: {text}", file=MODEL_FILE)
+        kinds = {(item.type, len(item.shape)) for item in self.inputs.values()}
+        self.alike = kinds.pop() if len(kinds) == 1 else None
+        """Type and number of dimensions of the inputs, where all have the same."""
 
     def run(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray | None]:
         return self.run_columns({str(name): frame[name].to_numpy() for name in frame})
@@ -87,6 +90,11 @@ class _Session:
 
     def _feed(self, columns: Columns) -> dict[str, np.ndarray]:
         if self.per_column:
+            if self.alike and isinstance(columns, Numbers):
+                # All at once, and each column in one piece, as onnxruntime would else make it.
+                kind, dimensions = self.alike
+                turned = np.ascontiguousarray(columns.rows.T, dtype=_DTYPES[kind])
+                return dict(zip(columns.names, turned[:, :, np.newaxis] if dimensions == 2 else turned, strict=True))
             feed: dict[str, np.ndarray] = {}
             for name, item in self.inputs.items():
                 column = columns[name].astype(_DTYPES[item.type], copy=False)

@@ -52,7 +52,8 @@ class CaptureSettings:
     """Share of the requests, in percent, chosen by chance."""
 
     redact: tuple[str, ...] = ()
-    """Columns whose values are never written; null stands in their place. A list with commas."""
+    """Columns whose values are never written; null stands in their place, and what is wrong with a row is told and
+    logged without them. A list with commas."""
 
     variant: str = "primary"
     """The folder below `url`, which tells the variants of an endpoint apart."""

@@ -1,10 +1,10 @@
 # pyright: basic
 # (orjson's values have no types until they are looked at)
-"""The bytes of a request straight to columns, without a step of Python for each value.
+"""The bytes of a request straight to columns, and predictions straight to bytes, without an object for each value.
 
-This is a short cut, never a second set of rules: wherever anything is unusual (a wrong type, a missing column, a key
-given twice, a number that does not fit) it gives None, and `media.decode` and `rows.Checker`, which go value by
-value, decide and name what is wrong.
+These are short cuts, never a second set of rules. Wherever anything is unusual in a request (a wrong type, a missing
+column, a key given twice, a number that does not fit) reading gives None, and `media.decode` and `rows.Checker`, which
+go value by value, decide and name what is wrong. What is written is what `media.encode` makes of the same predictions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from model_packaging.formats.predictor import Columns, Numbers
-from model_packaging.serving.media import CSV, JSON, MediaType
+from model_packaging.formats.predictor import Columns, Numbers, Predictions
+from model_packaging.serving.media import CSV, JSON, MediaType, encode
 
 _NONE = type(None)
 _FEW = 8
-"""Up to here a loop over values is faster than numpy."""
+_FEW_NUMBERS = 100
+"""Up to here a loop over values is faster than numpy, or than joining texts."""
 
 
 class ColumnReader:
@@ -51,7 +53,7 @@ class ColumnReader:
             if media.name == JSON:
                 return self._json(body, orjson.loads(body), max_rows)
             return self._rows(body, [orjson.loads(line) for line in body.split(b"\n") if line.strip()], 0, max_rows)
-        except (ValueError, KeyError, OverflowError, RecursionError, csv.Error):
+        except (ValueError, KeyError, OverflowError, RecursionError, csv.Error, struct.error):
             return None
 
     def check(self, columns: Mapping[str, np.ndarray]) -> Columns | None:
@@ -92,11 +94,18 @@ class ColumnReader:
             rows = [*map(self._values, rows)]
         elif kinds != {list} or set(map(len, rows)) != {width} or (keys and body.count(b":") != keys):
             return None
-        if self._matrix:
-            if not set(map(type, chain.from_iterable(rows))) <= {int, float}:
-                return None
-            return self._numbers(np.array(rows, dtype=np.float64))
-        return self._columns(zip(*rows, strict=True), _FROM_JSON)
+        if not self._matrix:
+            return self._columns(zip(*rows, strict=True), _FROM_JSON)
+        flat = list(chain.from_iterable(rows))
+        # struct takes nothing but numbers, yet a boolean is one in Python; true has a u, and false an l.
+        if (b"u" in body or b"l" in body) and not set(map(type, flat)) <= {int, float}:
+            return None
+        values = bytearray(8 * len(flat))
+        struct.pack_into(f"{len(flat)}d", values, 0, *flat)
+        matrix = np.frombuffer(values).reshape(len(rows), width)
+        if len(flat) <= _FEW_NUMBERS:
+            return Numbers(self._names, matrix) if all(map(math.isfinite, flat)) else None
+        return self._numbers(matrix)
 
     def _csv(self, body: bytes, media: MediaType, max_rows: int) -> Columns | None:
         text = body.decode()
@@ -133,6 +142,28 @@ class ColumnReader:
                 return None
             found[item["name"]] = column
         return found
+
+
+def write(predictions: Predictions, media_type: str, classes: Sequence[Any]) -> bytes:
+    """The body of the answer, in the media type. Raises InputError where the model gave no finite number."""
+    chances = predictions.probabilities
+    if media_type != JSON or not predictions.classifies or chances is None or len(predictions) <= _FEW:
+        return encode(predictions.objects(), media_type, classes)
+    predictions.check()
+    first, *others = [orjson.dumps(key).decode() for key in predictions.keys]
+    heads = {
+        label: f'{{"label":{orjson.dumps(label).decode()},"probabilities":{{{first}:'
+        for label in set(predictions.outputs)
+    }
+    numbers = orjson.dumps(chances.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    rows, width = chances.shape
+    step = 2 * width + 1
+    parts = [""] * (rows * step)
+    parts[::step] = map(heads.__getitem__, predictions.outputs)
+    for index in range(width):
+        parts[2 * index + 1 :: step] = numbers[index::width]
+        parts[2 * index + 2 :: step] = [f",{others[index]}:" if index < len(others) else "}},"] * rows
+    return f'{{"predictions":[{"".join(parts)[:-1]}]}}'.encode()
 
 
 def _number(item: Mapping[str, Any], values: Sequence[Any]) -> np.ndarray | None:

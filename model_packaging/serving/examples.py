@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeGuard
+
+from model_packaging.errors import InputError
+
+
+def unreproduced(examples: Mapping[str, Any], predict: Callable[[list[dict[str, Any]]], Sequence[Any]]) -> list[str]:
+    """What the model says otherwise than examples.json, or of which of its rows it says nothing at all; empty if it is
+    the one that was packaged."""
+    rows: list[dict[str, Any]] = list(examples["inputs"])
+    if not rows:
+        return ["examples.json holds no example"]
+    try:
+        given = predict(rows)
+    except InputError as error:
+        return [f"examples.json: {problem}" for problem in error.problems]
+    except (ArithmeticError, TypeError, ValueError) as error:  # of the model's own library
+        return [f"examples.json: the model refuses the rows: {' '.join(str(error).split())[:200]}"]
+    return differences(examples["predictions"], given, float(examples["tolerance"]))
 
 
 def differences(recorded: Sequence[Any], given: Sequence[Any], tolerance: float) -> list[str]:
@@ -39,11 +57,17 @@ def _difference(expected: Any, actual: Any, tolerance: float, where: str = "pred
         parts = (_difference(expected[name], actual[name], tolerance, f"{where} {name}") for name in expected)
         return next((found for found in parts if found), None)
     if _is_number(expected) and _is_number(actual):
-        if math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance):
-            return None
+        with suppress(OverflowError):  # an integer beyond every floating-point number
+            if math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance):
+                return None
     elif type(expected) is type(actual) and expected == actual:
         return None
-    return f"{where} is {actual!r} where {expected!r} was recorded (tolerance {tolerance:g})"
+    return f"{where} is {_shown(actual)} where {_shown(expected)} was recorded (tolerance {tolerance:g})"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _is_record(value: Any) -> TypeGuard[Mapping[str, Any]]:

@@ -8,10 +8,11 @@ MOST_SHOWN = 20
 
 class RequestProblem(Exception):
     """Bad input. `status` is the HTTP status (4xx, or 503/504 for an overloaded server) and
-    `problems` are sentences that name the row, the field, the value and what is allowed."""
+    `problems` are sentences that name the row, the field, the value and what is allowed. `headers` are the answer's."""
 
-    def __init__(self, status: int, problems: list[str] | str) -> None:
+    def __init__(self, status: int, problems: list[str] | str, headers: dict[str, str] | None = None) -> None:
         self.status = status
+        self.headers = {"Retry-After": "1"} if status == 503 else headers
         self.problems = [problems] if isinstance(problems, str) else problems
         super().__init__("; ".join(self.problems))
 

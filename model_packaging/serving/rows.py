@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +28,9 @@ _INT64 = 2**63
 class Checker:
     """Checks requests against one signature; made once per server."""
 
-    def __init__(self, signature: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Mapping[str, Any], secret: Collection[str] = ()) -> None:
+        """Problems do not quote the values of the `secret` columns: answers and logs are read by others."""
+        self._secret = frozenset(secret)
         self.inputs = cast("list[dict[str, Any]]", list(signature["inputs"]))
         self.columns = [str(field["name"]) for field in self.inputs]
         self._known = set(self.columns)
@@ -64,7 +66,7 @@ class Checker:
                     values[name] = read(value)
                 except ValueError as error:
                     problems.append(
-                        f'row {number}, field "{name}": {quoted(value)} is not {_A[kind]}{error}'
+                        f'row {number}, field "{name}": {self._shown(name, value)} is not {_A[kind]}{error}'
                         f"{_missing_hint(value, raw.text, nullable)}"
                     )
             checked.append(values)
@@ -101,14 +103,21 @@ class Checker:
             if not categories:
                 continue
             known = set(categories)
-            for number, value in enumerate(cast("list[Any]", columns[field["name"]].tolist())):
+            name = str(field["name"])
+            listed = (
+                f"; known are {', '.join(quoted(c) for c in categories[:10])}{', …' if len(categories) > 10 else ''}"
+            )
+            for number, value in enumerate(cast("list[Any]", columns[name].tolist())):
                 if value == value and value not in known and len(problems) < _ENOUGH:
-                    problems.append(
-                        f'row {number}, field "{field["name"]}": {quoted(value)} was not in the training data; '
-                        f"known are {', '.join(quoted(c) for c in categories[:10])}"
-                        f"{', …' if len(categories) > 10 else ''}{_nearest(str(value), [str(c) for c in categories])}"
+                    said = (
+                        "" if name in self._secret else f"{listed}{_nearest(str(value), [str(c) for c in categories])}"
                     )
+                    shown = self._shown(name, value)
+                    problems.append(f'row {number}, field "{name}": {shown} was not in the training data{said}')
         return problems
+
+    def _shown(self, name: str, value: object) -> str:
+        return "the value" if name in self._secret else quoted(value)
 
     def _by_name(self, given: Any, where: str, problems: list[str]) -> Mapping[str, Any] | None:
         if isinstance(given, dict):

@@ -86,6 +86,7 @@ async def _serve(
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here asks who the client is
             backlog=_BACKLOG,
             timeout_graceful_shutdown=max(1, round(service.limits.drain_seconds)),
         )

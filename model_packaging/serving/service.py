@@ -59,12 +59,14 @@ class Service:
         self.limits = limits
         self.metrics = Metrics(lambda: self.busy)
         self._capture_settings = capture
+        self.redacted = capture.redact if capture else ()
         self._capture: Capture | None = None
         self.digest: str | None = None
         self.draining = False
         self._package: Package | None = None
         self._model: _Loaded | None = None
         self._pool = ThreadPoolExecutor(limits.parallel, thread_name_prefix="predict")
+        self._most = limits.parallel + limits.queue
         self._batcher = Batcher(self.predict_now, self._pool, limits)
         self._lock = threading.Lock()
         self._pending = 0
@@ -74,7 +76,7 @@ class Service:
         ModelberthError where capture does not suit the package."""
         signature = package.signature
         classes = list(signature["outputs"].get("classes") or [])
-        checker = Checker(signature)
+        checker = Checker(signature, self.redacted)
         if self._capture_settings is not None:
             self._capture = Capture(self._capture_settings, checker.columns, self.metrics)
         self.metrics.serves(package.name, package.digest, package.format)
@@ -221,7 +223,7 @@ class Service:
     @property
     def full(self) -> bool:
         """Whether one more request would be refused."""
-        return self.busy >= self.limits.parallel + self.limits.queue
+        return self.busy >= self._most
 
     def _captured(self, columns: Columns, predictions: Predictions, identifier: str | None) -> None:
         if self._capture is not None:
@@ -254,19 +256,14 @@ def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts
     from model_packaging import formats
     from model_packaging.errors import ModelberthError
     from model_packaging.package import open_package
-    from model_packaging.serving.examples import differences
+    from model_packaging.serving.examples import unreproduced
 
     began = time.perf_counter()
     package = open_package(address)
     opened = time.perf_counter()
     model = cast("Predicts", formats.load(package, allow_pickle=allow_pickle))
     loaded = time.perf_counter()
-    examples = package.examples
-    given = model.predict(list(examples["inputs"]))
-    found = differences(examples["predictions"], given, float(examples["tolerance"]))
-    if not examples["inputs"]:
-        found = ["examples.json holds no example"]
-    if found:
+    if found := unreproduced(package.examples, model.predict):
         raise ModelberthError(
             *(f"package {package.name} does not reproduce its recorded predictions: {line}" for line in found[:5])
         )
@@ -274,7 +271,7 @@ def load(address: str, *, allow_pickle: bool = False) -> tuple[Package, Predicts
         "model loaded",
         package=package.name,
         digest=package.digest,
-        examples=len(given),
+        examples=len(package.examples["inputs"]),
         verify_seconds=round(opened - began, 3),
         load_seconds=round(loaded - opened, 3),
         examples_seconds=round(time.perf_counter() - loaded, 3),

@@ -13,7 +13,9 @@ import typer
 def compare_variants(
     capture: Annotated[str, typer.Argument(help="The endpoint's folder of captured traffic.")],
     package: Annotated[str, typer.Option(help="What one of the variants serves.")],
-    labels: Annotated[list[str], typer.Option(help="Files with the columns id, label and perhaps row.")],
+    labels: Annotated[
+        list[str], typer.Option(help="Files or folders with the columns id, label and perhaps row and time.")
+    ],
     control: Annotated[str, typer.Option(help="The variant that is compared with.")],
     treatment: Annotated[str, typer.Option(help="The variant in question.")],
     effect: Annotated[float, typer.Option(help="The smallest difference that matters.", min=1e-9)],
@@ -29,14 +31,13 @@ def compare_variants(
     Example: modelberth compare-variants s3://bucket/capture/churn --package ./packages/churn --labels labels.csv
     --control blue --treatment green --effect 0.02
     """
-    from ..datasets import read_tables
     from ..jobs.monitor.capture import Examples, Window, read
     from ..package import open_package
     from ..storage import is_remote
     from .compare import compare, labels_of, outcomes
 
     found = open_package(package)
-    known = labels_of(read_tables(labels))
+    known, strange = labels_of(labels, list(found.signature["outputs"].get("classes") or []))
     now = datetime.now(UTC)
     unreadable = Examples()
     folder = capture if is_remote(capture) else f"file://{_absolute(capture)}"
@@ -51,11 +52,15 @@ def compare_variants(
         split=split,
     )
     if as_json:
-        typer.echo(json.dumps(asdict(verdict) | {"unreadable": asdict(unreadable)}, indent=2))
+        typer.echo(
+            json.dumps(asdict(verdict) | {"unreadable": asdict(unreadable), "left_out": asdict(strange)}, indent=2)
+        )
         return
     typer.echo(verdict.sentence)
     for name, one in ((control, verdict.control), (treatment, verdict.treatment)):
         typer.echo(f"{name:<12} {one.rows:,} labelled rows")
+    if strange.count:
+        typer.echo(f"left out     {strange.count:,} labels, such as {strange.examples[0]}")
     if unreadable.count:
         typer.echo(f"unreadable   {unreadable.count:,} records, such as {unreadable.examples[0]}")
 

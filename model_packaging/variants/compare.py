@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ModelberthError, did_you_mean
+from ..errors import ModelberthError, choices
 from ..formats.predictor import class_key
 from ..jobs.monitor.capture import Examples, Exchange
+from ..jobs.monitor.labels import ENDINGS, Arrived, read
 from ..jobs.monitor.traffic import Traffic
 from ..package import Package
 from ..serving.problems import RequestProblem
@@ -21,8 +22,8 @@ SUSPICIOUS = 0.001
 """A split of the traffic, or of the labels, less likely than this by chance makes the variants no fair comparison.
 Source: A. Fabijan and others, "Diagnosing Sample Ratio Mismatch", KDD 2019."""
 
-Labels = dict[tuple[str, int], Any]
-"""By a request's identifier and the row in it."""
+Labels = dict[str, float]
+"""Numbers, or positions among the model's classes, by a request's identifier, a slash and the row in it."""
 
 
 @dataclass
@@ -48,20 +49,38 @@ class Verdict:
     problems: list[str]
 
 
-def labels_of(table: Any) -> Labels:
-    """Labels from a table with the columns `id`, `label` and, for requests of several rows, `row` (from 0).
-    ModelberthError for missing columns and for a row that has two different labels."""
-    missing = [name for name in ("id", "label") if name not in table]
-    if missing:
-        hints = "".join(did_you_mean(name, list(map(str, table.columns))) for name in missing)
-        raise ModelberthError(f"the labels have no column {' and no '.join(missing)}{hints}")
-    table = table.dropna(subset=["id", "label"])
-    positions = table["row"].astype(int).tolist() if "row" in table else [0] * len(table)
-    found: Labels = {}
-    for name, row, label in zip(table["id"].astype(str).tolist(), positions, table["label"].tolist(), strict=True):
-        if found.setdefault((name, row), label) != label:
-            raise ModelberthError(f"the labels give two for {name}, row {row}: {found[name, row]} and {label}")
-    return found
+def labels_of(addresses: Sequence[str], classes: Sequence[Any]) -> tuple[Labels, Examples]:
+    """The labels of files and folders, as the monitor reads them, and those that are no class of the model, or no
+    number where one is predicted. Of a row's labels the later one counts.
+
+    Raises:
+        ModelberthError: an address holds no file of labels, one of them cannot be read, or a row has two different
+            labels and no time says which came later.
+    """
+    arrived = Arrived()
+    found: dict[str, tuple[float, float]] = {}
+    for address in addresses:
+        files = arrived.files
+        for table in read(address, {}, classes, arrived):
+            rows = (table[name].tolist() for name in ("key", "label", "time"))
+            for key, label, time in zip(*rows, strict=True):
+                before = found.get(key)
+                if before is None or time > before[1]:
+                    found[key] = label, time
+                elif label != before[0] and not time < before[1]:
+                    name, _, row = key.rpartition("/")
+                    both = " and ".join(_shown(one, classes) for one in (before[0], label))
+                    text = f"the labels give two for {name}, row {row}: {both}"
+                    raise ModelberthError(f"{text}, and no time that says which came later")
+        if arrived.files == files:
+            raise ModelberthError(f"{address}: there is no file of labels: it must end in {choices(ENDINGS)}")
+    if arrived.ill_formed.count:
+        raise ModelberthError(*(f"labels: {example}" for example in arrived.ill_formed.examples))
+    return {key: label for key, (label, _) in found.items()}, arrived.unknown
+
+
+def _shown(label: float, classes: Sequence[Any]) -> str:
+    return class_key(classes[int(label)]) if classes else f"{label:g}"
 
 
 def outcomes(
@@ -70,7 +89,8 @@ def outcomes(
     """The outcomes of each variant; an answer that is none goes to `unreadable`. An identifier that was captured
     twice counts once."""
     traffic = Traffic(package)
-    regression = package.signature["outputs"]["task"] == "regression"
+    outputs: dict[str, Any] = package.signature["outputs"]
+    classes = [class_key(one) for one in outputs.get("classes") or []]
     found: dict[str, Outcomes] = {}
     seen: set[str] = set()
     for exchange in exchanges:
@@ -85,18 +105,13 @@ def outcomes(
         variant = found.setdefault(exchange.where.partition("/")[0], Outcomes())
         variant.rows += len(answers)
         for row, answer in enumerate(answers):
-            if (exchange.identifier, row) in labels:
-                variant.values.append(_outcome(answer, labels[exchange.identifier, row], regression))
+            label = labels.get(f"{exchange.identifier}/{row}")
+            if label is not None:
+                if classes:
+                    variant.values.append(float(class_key(answer["label"]) == classes[int(label)]))
+                else:
+                    variant.values.append(abs(answer["value"] - label))
     return found
-
-
-def _outcome(answer: dict[str, Any], label: Any, regression: bool) -> float:
-    if not regression:
-        return float(class_key(answer["label"]) == class_key(label))
-    try:
-        return abs(float(answer["value"]) - float(label))
-    except (TypeError, ValueError):
-        raise ModelberthError(f"the label {label!r} is no number, which a regression is judged by") from None
 
 
 def compare(

@@ -22,7 +22,7 @@ from model_packaging.jobs.monitor.capture import Examples
 from model_packaging.storage import explained, filesystem
 
 BLOCK_ROWS = 100_000
-_ENDINGS = (".csv", ".jsonl", ".parquet")
+ENDINGS = (".csv", ".jsonl", ".parquet")
 _COLUMNS = ("id", "label", "row", "time")
 
 
@@ -57,7 +57,7 @@ def read(address: str, known: Mapping[str, str], classes: Sequence[Any], arrived
     fs, root = filesystem(address)
     with explained(address, "list"):
         found = {one["name"]: one for one in files_below(fs, root.rstrip("/"))}
-    for path in sorted(path for path in found if path.removesuffix(".gz").endswith(_ENDINGS)):
+    for path in sorted(path for path in found if path.removesuffix(".gz").endswith(ENDINGS)):
         name = path.removeprefix(root).lstrip("/") or path.rpartition("/")[2]
         stamp = _stamp(found[path])
         if known.get(name) == stamp:

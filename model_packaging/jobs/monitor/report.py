@@ -24,7 +24,7 @@ from model_packaging.jobs.monitor.settings import Settings
 from model_packaging.jobs.monitor.summaries import Column
 from model_packaging.jobs.monitor.traffic import Traffic
 from model_packaging.package import Package
-from model_packaging.storage import explained, filesystem
+from model_packaging.storage import explained, filesystem, place
 
 MOST_SHOWN = 200
 """Inputs in report.html, those that drifted most; report.json has all."""
@@ -164,7 +164,7 @@ def html(document: Mapping[str, Any]) -> str:
 
 def write(document: Mapping[str, Any], found: Sequence[Measure], reports: str) -> str:
     """Writes the files below `<reports>/<yyyy>/<mm>/<dd>/<HHMMSS>-<digest12>/`, by the window's end in UTC, and
-    returns the page's address. StorageError where that fails."""
+    returns the page's address. Each is there whole or not at all, the page last. StorageError where that fails."""
     end = datetime.fromisoformat(document["window"]["to"])
     digest = document["package"]["digest"].removeprefix("sha256:")[:12]
     folder = f"{reports.rstrip('/')}/{end:%Y/%m/%d/%H%M%S}-{digest}"
@@ -172,16 +172,12 @@ def write(document: Mapping[str, Any], found: Sequence[Measure], reports: str) -
     metrics = open_metrics(document["endpoint"], end, found).decode()
     content = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     with explained(folder, "write"):
-        if "file" in fs.protocol or "memory" in fs.protocol:  # object stores know no folders
-            fs.makedirs(root, exist_ok=True)
         for name, text, kind in (
             ("report.json", content, "application/json"),
             ("metrics.prom", metrics, CONTENT_TYPE),
             ("report.html", html(document), "text/html; charset=utf-8"),
         ):
-            # With its type a browser shows the page that the console links to, in place of saving it.
-            options = {"ContentType": kind} if "s3" in fs.protocol else {}
-            fs.pipe_file(f"{root}/{name}", text.encode("utf-8", "replace"), **options)
+            place(fs, f"{root}/{name}", text.encode("utf-8", "replace"), content_type=kind)
     return f"{folder}/report.html"
 
 

@@ -407,6 +407,6 @@ def column(where: str, baseline: Mapping[str, Any], categories: Sequence[Any] | 
         problem = f'kind is "{kind}": it must be categorical, numeric or text'
     except KeyError as error:
         problem = f"{error} is missing"
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         problem = str(error)
     raise PackageError(f"baseline.json: {where}: {problem}", file="baseline.json")

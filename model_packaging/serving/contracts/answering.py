@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model_packaging.formats.predictor import Columns
-from model_packaging.serving import media
+from model_packaging.serving import columnar, media
 from model_packaging.serving.http import read_body
 from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
@@ -31,7 +31,7 @@ async def predict(
     content, rows = await service.answer(
         len(body),
         lambda: decode(body),
-        lambda predictions: media.encode(predictions.objects(), wanted, service.classes),
+        lambda predictions: columnar.write(predictions, wanted, service.classes),
         request.headers.get("x-request-id"),
     )
     request.state.rows = rows  # for the access log

@@ -183,7 +183,7 @@ def test_what_is_no_model_is_one_sentence(frame: pd.DataFrame, tmp_path: Path) -
         (lightgbm.LGBMClassifier(), "cannot pack LGBMClassifier: it is not fitted"),
         (tmp_path / "m.pt", r"choose a file that ends in \.cbm, .* or \.ubj, a folder of MLflow or Hugging Face"),
         (tmp_path / "m.onnx", "no such model file"),
-        (tmp_path, "it has no file MLmodel"),
+        (tmp_path, "it has neither MLmodel, which MLflow writes, nor the config.json"),
     ):
         with pytest.raises(ModelberthError, match=reason):
             store(model)

@@ -33,6 +33,7 @@ class Storage(BaseHTTPRequestHandler):
     objects: dict[str, bytes]
     written: list[str]
     sessions: dict[str, bytearray]
+    types: dict[str, str]
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -62,8 +63,11 @@ class Storage(BaseHTTPRequestHandler):
         if query["uploadType"] == "multipart":
             boundary = self.headers["Content-Type"].partition("boundary=")[2].strip('"').encode()
             metadata, media = (b"\n" + body).split(b"\n--" + boundary)[1:3]
-            return self.insert(json.loads(metadata.partition(b"\n\n")[2])["name"], media.partition(b"\n\n")[2])
+            name, (header, _, content) = json.loads(metadata.partition(b"\n\n")[2])["name"], media.partition(b"\n\n")
+            self.types[name] = header.decode().strip().removeprefix("Content-Type: ")
+            return self.insert(name, content)
         if "upload_id" not in query:
+            self.types[query["name"]] = self.headers["X-Upload-Content-Type"]
             session = f"http://{self.headers['Host']}{self.path}&upload_id={query['name']}"
             return self.answer(200, b"", location=session)
         first, last, size = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", self.headers["Content-Range"]).groups()
@@ -88,7 +92,7 @@ class Storage(BaseHTTPRequestHandler):
             "size": str(len(content)),
             "md5Hash": base64.b64encode(hashlib.md5(content).digest()).decode(),
             "generation": "1",
-            "contentType": "application/octet-stream",
+            "contentType": self.types.get(name, "application/octet-stream"),
         }
 
     def listing(self, prefix: str, delimiter: str) -> dict[str, Any]:
@@ -112,7 +116,7 @@ class Storage(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Storage]]:
-    handler = type("Kept", (Storage,), {"objects": {}, "written": [], "sessions": {}})
+    handler = type("Kept", (Storage,), {"objects": {}, "written": [], "sessions": {}, "types": {}})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
@@ -171,13 +175,21 @@ def test_a_large_file_goes_in_pieces(tmp_path: Path, storage: type[Storage]) -> 
         assert source.read() == content
 
 
+def test_a_page_is_shown_as_one(tmp_path: Path, storage: type[Storage]) -> None:
+    fs, path = filesystem("gs://models/report.html")
+    place(fs, path, b"<p>", content_type="text/html")
+    (tmp_path / "page").write_bytes(b"<p>" * (2 << 20))
+    place(fs, "models/large.html", tmp_path / "page", content_type="text/html")
+    assert storage.types == {"report.html": "text/html", "large.html": "text/html"}
+
+
 def test_data_behind_gs_is_the_same_version(tmp_path: Path, storage: type[Storage]) -> None:
     (tmp_path / "lake").mkdir()
     for name, text in {"a.csv": "a,b\n1,2\n", "b.csv": "a,b\n3,4\n"}.items():
         (tmp_path / "lake" / name).write_text(text)
         storage.objects[f"lake/{name}"] = text.encode()
     here, there = data_version(tmp_path / "lake", name="x"), data_version("gs://models/lake", name="x")
-    assert here == there and there["rows"] == 2
+    assert there == here | {"origin": "gs://models/lake"} and there["rows"] == 2
 
 
 def test_what_google_refuses_is_one_sentence(original: Package, storage: type[Storage]) -> None:

@@ -15,12 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 
-from model_packaging import PackageError, StorageError, formats, open_package
+from model_packaging import ModelberthError, PackageError, StorageError, formats, open_package, pack
 from model_packaging.package import Package, read_manifest
+from model_packaging.serving.service import load
 
 KEYS = ["schema_version", "name", "format", "files", "created", "model", "signature.json", "sha256", "bytes"]
 
@@ -47,6 +50,17 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> N
 
 def listed(path: str) -> Callable[[dict[str, Any]], object]:
     return lambda manifest: manifest["files"].update({path: {"sha256": "0" * 64, "bytes": 1}})
+
+
+def edit(folder: Path, file: str, change: Callable[[Any], object]) -> None:
+    document = json.loads((folder / file).read_bytes())
+    change(document)
+    rewrite(folder, **{file.replace(".json", "_json"): json.dumps(document).encode()})
+
+
+def charge(change: Callable[[Any], object]) -> Callable[[Path], None]:
+    """Change what the baseline says of a column of numbers."""
+    return lambda folder: edit(folder, "baseline.json", lambda found: change(found["features"]["charge"]))
 
 
 def append(folder: Path, file: str, content: bytes) -> None:
@@ -111,6 +125,36 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "not UTF-8": (lambda f: rewrite(f, data_json=b"\xff\xfe"), "data.json: not UTF-8"),
     "over-large": (lambda f: rewrite(f, data_json=b" " * 17_000_000), "data.json: 17,000,000 bytes, the limit is"),
     "wrong shape": (lambda f: rewrite(f, data_json=b'{"name":1}'), "data.json: name: .*string"),
+    "bins out of order": (
+        charge(lambda found: found["edges"].reverse()),
+        "baseline.json: features.charge.numeric: the edges are not in ascending order",
+    ),
+    "bins that are infinite": (
+        charge(lambda found: found["edges"].append(float("inf"))),
+        "baseline.json: Infinity is not a finite",
+    ),
+    "bins beyond all numbers": (
+        charge(lambda found: found["edges"].__setitem__(-1, 10**400)),
+        r"baseline.json: features.charge.numeric.edges.\d+: .*valid number",
+    ),
+    "a bin too few": (charge(lambda found: found["counts"].pop()), "features.charge.numeric: 11 edges do not bound 9"),
+    "a bin of less than nothing": (
+        charge(lambda found: found["counts"].__setitem__(0, -5)),
+        "baseline.json: features.charge.numeric.counts.0: .*greater than or equal to 0",
+    ),
+    "a sketch out of order": (
+        charge(lambda found: found["sketch"]["points"].reverse()),
+        "features.charge.numeric.sketch: the points are not in ascending order",
+    ),
+    "a sketch too short": (
+        charge(lambda found: found["sketch"]["counts"].pop()),
+        "features.charge.numeric.sketch: .* counts do not lie below, at and above",
+    ),
+    "a summary of no kind": (charge(lambda found: found.update(kind="image")), "features.charge: .*'image'"),
+    "tolerance of anything": (
+        lambda f: edit(f, "examples.json", lambda found: found.update(tolerance=10**400)),
+        "examples.json: tolerance: ",
+    ),
     "other fields": (
         lambda f: rewrite(f, examples_json=b'{"inputs":[{"x":1}],"predictions":[1],"tolerance":0}'),
         "examples.json: inputs.0",
@@ -148,6 +192,57 @@ def test_a_file_changed_after_opening_is_noticed(folder: Path) -> None:
     flip(folder, "model/model.skops")
     with pytest.raises(PackageError, match=r"model/model.skops: sha256"):
         formats.load(package)
+
+
+SWAPS: dict[str, tuple[Callable[[Path, str], object], str]] = {
+    "other bytes": (flip, "sha256 is"),
+    "more bytes": (lambda folder, file: append(folder, file, b"x"), "bytes, the manifest says"),
+    "a link to the same bytes": (link, "is a link"),
+    "a pipe": (pipe, "is not a regular file"),
+    "a folder": (lambda folder, file: ((folder / file).unlink(), (folder / file).mkdir()), "is not a regular file"),
+    "nothing": (lambda folder, file: (folder / file).unlink(), "missing"),
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_file_that_is_swapped_before_it_is_loaded_is_refused(folder: Path, swap: str) -> None:
+    """Between opening a package and reading its model; a library reads it by its path, so it is checked anew."""
+    package = open_package(folder)
+    assert package.checked("model/model.skops") == folder / "model/model.skops"
+    change, reason = SWAPS[swap]
+    change(folder, "model/model.skops")
+    for use in (formats.load, lambda found: found.checked("model/model.skops")):
+        with pytest.raises(PackageError, match=f"^model/model.skops: .*{reason}|^model/model.skops: {reason}"):
+            use(package)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda found: found["inputs"][0].update(charge=10**400), 'examples.json: row 0: "charge" must be a number'),
+        (lambda found: found["inputs"][1].update(tenure=2**63), 'examples.json: row 1: "tenure" must be a integer'),
+        (lambda found: found["inputs"][0].update(plan=None), 'examples.json: row 0: "plan" may not be missing'),
+        (
+            lambda found: found["predictions"][0]["probabilities"].update(true=10**400),
+            "example 0: prediction probabilities true is .* where 10000000000",
+        ),
+    ],
+)
+def test_examples_that_overflow_are_refused_before_serving(
+    folder: Path, change: Callable[[Any], object], reason: str
+) -> None:
+    edit(folder, "examples.json", change)
+    with pytest.raises(ModelberthError, match=f"package churn does not reproduce its recorded predictions: {reason}"):
+        load(str(folder))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_examples_whose_predictions_overflow_are_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0]})
+    pack(LinearRegression().fit(frame, 1e10 * frame["x"]), name="steep", inputs=frame, output=tmp_path / "p")
+    edit(tmp_path / "p", "examples.json", lambda found: found["inputs"][0].update(x=1e305))
+    with pytest.raises(ModelberthError, match=r"examples.json: the model gives inf for this input"):
+        load(str(tmp_path / "p"))
 
 
 def archive(tmp_path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:

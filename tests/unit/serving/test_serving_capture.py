@@ -78,6 +78,27 @@ def test_the_monitor_reads_what_was_served_without_the_redacted_column(
     assert traffic.misfit_rows.count == traffic.unreadable_requests.count == traffic.unreadable_answers.count == 0
 
 
+def test_no_answer_and_no_log_quotes_a_redacted_value(
+    service: Service, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = TestClient(application(service))
+    asked = [
+        client.post("/invocations", json=[{**ROW, "plan": 4711}]),
+        client.post("/invocations", json=[{**ROW, "plan": "p4711"}]),
+    ]
+
+    def fail(columns: object) -> None:
+        raise KeyError("p4711")
+
+    monkeypatch.setattr(service, "predict_now", fail)
+    monkeypatch.setattr(service._batcher, "_predict", fail)
+    asked.append(client.post("/invocations", json=[ROW]))
+    assert [answer.status_code for answer in asked] == [400, 400, 500]
+    assert 'field "plan": the value is not a string' in asked[0].text.replace("\\", "")
+    assert 'field "plan": the value was not in the training data' in asked[1].text.replace("\\", "")
+    assert "4711" not in "".join(answer.text for answer in asked) + capsys.readouterr().out
+
+
 def test_a_file_ends_with_its_size(service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "FILE_BYTES", 1500)
     client = TestClient(application(service))

@@ -1,4 +1,4 @@
-"""The short cut from bytes to columns gives what the exact way gives, or leaves the request to it."""
+"""The short cuts between bytes and columns give what the exact way gives, or leave the request to it."""
 
 import json
 from typing import Any
@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_packaging.formats.predictor import Numbers
+from model_packaging.errors import InputError
+from model_packaging.formats.predictor import Numbers, Predictions, class_key
 from model_packaging.serving import media
-from model_packaging.serving.columnar import ColumnReader
+from model_packaging.serving.columnar import ColumnReader, write
 from model_packaging.serving.problems import RequestProblem
 from model_packaging.serving.rows import Checker
 
@@ -88,6 +89,9 @@ def test_whatever_is_read_the_exact_way_reads_too(rows: list[list[Any]]) -> None
         (b'[{"x": 1, "y": NaN}]', JSON),
         (b"[[1, 1e999]]", JSON),
         (b"[[true, 1]]", JSON),
+        (b'{"instances": [[1, false]]}', JSON),
+        (b'{"instances": [[1, null]]}', JSON),
+        (b'{"instances": [[1, "2"]]}', JSON),
         (b"1,1_0", CSV),
         (b"1,nan", CSV),
         (b"1,\xff", CSV),
@@ -122,3 +126,31 @@ def test_arrays_are_taken_in_any_type_that_holds_the_values() -> None:
     assert isinstance(matrix, Numbers)
     with pytest.raises(RequestProblem, match='row 1, field "n": a value is missing'):
         Checker({"inputs": MIXED}).arrays({**given, "n": np.array([1, np.nan])})
+
+
+@given(
+    st.sampled_from([[False, True], [3, 1, 2], ["a", 'b"},{', "ü%s"], [1.5, 2.5], ["one"]]),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    st.sampled_from([CSV, JSON, LINES]),
+)
+def test_answers_are_written_alike(classes: list[Any], chances: list[float], kind: media.MediaType) -> None:
+    rows = len(chances)
+    labels = [classes[index % len(classes)] for index in range(rows)]
+    probabilities = np.array(chances).repeat(len(classes)).reshape(rows, -1) / np.arange(1, len(classes) + 1)
+    keys = [class_key(label) for label in classes]
+    for predictions in (
+        Predictions(labels, probabilities, keys, classifies=True),
+        Predictions(labels * 5, np.asfortranarray(np.tile(probabilities, (5, 1))), keys, classifies=True).part(1, 5),
+        Predictions(labels, None, keys, classifies=True),
+        Predictions(chances),
+    ):
+        assert write(predictions, kind.name, classes) == media.encode(predictions.objects(), kind.name, classes)
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_number_that_is_not_finite_is_not_written(rows: int) -> None:
+    chances = np.array([[0.5, 0.5]] * (rows - 1) + [[0.5, np.nan]])
+    with pytest.raises(InputError, match="the model gives nan"):
+        write(Predictions([1] * rows, chances, ["0", "1"], classifies=True), "application/json", [0, 1])
+    with pytest.raises(InputError, match="the model gives inf"):
+        write(Predictions([1.0] * (rows - 1) + [float("inf")]), "application/json", [])

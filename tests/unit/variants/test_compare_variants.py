@@ -78,14 +78,37 @@ def test_a_variant_without_traffic_is_an_error(package: Package) -> None:
         compare({"blue": outcomes(10, 1)}, "blue", "blue", package, size=0.1)
 
 
-def test_labels_are_by_identifier_and_row() -> None:
-    table = pd.DataFrame({"id": ["a", "a", "b", "c"], "row": [0, 1, 0, 0], "label": ["yes", "no", "no", None]})
-    assert labels_of(table) == {("a", 0): "yes", ("a", 1): "no", ("b", 0): "no"}
-    assert labels_of(pd.DataFrame({"id": [7], "label": [1.5]})) == {("7", 0): 1.5}
-    with pytest.raises(ModelberthError, match="two for a, row 0: yes and no"):
-        labels_of(pd.DataFrame({"id": ["a", "a"], "label": ["yes", "no"]}))
-    with pytest.raises(ModelberthError, match="no column label"):
-        labels_of(pd.DataFrame({"id": ["a"], "labels": ["yes"]}))
+def labels(tmp_path: Path, classes: list[Any], *rows: dict[str, Any]) -> Any:
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return labels_of([str(path)], classes)
+
+
+def test_labels_are_by_identifier_and_row(tmp_path: Path) -> None:
+    rows = [("a", 0, "yes"), ("a", 1, "no"), ("b", 0, "no"), ("c", 0, None), ("d", 0, "maybe")]
+    found, strange = labels(tmp_path, ["no", "yes"], *({"id": i, "row": r, "label": v} for i, r, v in rows))
+    assert found == {"a/0": 1, "a/1": 0, "b/0": 0}
+    assert strange.count == 1 and "'maybe': the model knows no, yes" in strange.examples
+    assert labels(tmp_path, [], {"id": 7, "label": 1.5})[0] == {"7/0": 1.5}
+    assert labels(tmp_path, [False, True], {"id": "a", "label": "True"})[0] == {"a/0": 1}
+
+
+def test_the_later_label_of_a_row_counts(tmp_path: Path) -> None:
+    first, later = ({"id": "a", "label": v, "time": f"2026-01-0{day}"} for day, v in ((1, "yes"), (2, "no")))
+    for rows in ((first, later), (later, first)):
+        assert labels(tmp_path, ["no", "yes"], *rows)[0] == {"a/0": 0}
+    with pytest.raises(ModelberthError, match="two for a, row 0: yes and no, and no time"):
+        labels(tmp_path, ["no", "yes"], {"id": "a", "label": "yes"}, {"id": "a", "label": "no"})
+
+
+def test_files_that_are_no_labels_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id,labels\na,yes\n")
+    with pytest.raises(ModelberthError, match=r"labels: x.csv: has no column label \(did you mean labels\?\)"):
+        labels_of([str(tmp_path)], ["no", "yes"])
+    for address in (tmp_path / "none.csv", tmp_path / "y.txt"):
+        (tmp_path / "y.txt").write_text("id,label\n")
+        with pytest.raises(ModelberthError, match=r"no file of labels: it must end in \.csv, \.jsonl or \.parquet"):
+            labels_of([str(address)], ["no", "yes"])
 
 
 def line(identifier: str | None, answer: str, when: datetime, inference: str | None = None) -> str:

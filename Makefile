@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down env test bench lint lock
+.PHONY: help setup up down env test test-node bench lint lock
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ env: setup ## Print what a shell needs: eval "$$(make -s env)"
 
 test: setup ## Run every test
 	@$(PY) -m pytest
+
+test-node: setup ## Run the tests that need a Kubernetes node of the sandbox's own; Linux, root
+	@MODELBERTH_NODE=1 $(PY) -m pytest tests/unit/kubernetes_cluster tests/conformance -k "kubernetes"
 
 bench: setup ## Measure beside plain Pulumi programs; takes ten minutes
 	@$(PY) -m tests.bench

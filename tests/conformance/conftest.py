@@ -13,6 +13,7 @@ from modelberth.registry import PLATFORMS
 from sandbox.examples import PACKAGING, digest_of
 from sandbox.settings import HOME
 from tests.conformance.world import HERE, World, train, world_class
+from tests.node import needs_node
 
 T = TypeVar("T")
 
@@ -38,7 +39,13 @@ def packages() -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=sorted(PLATFORMS))
+_OF_THEIR_OWN = {"kubernetes": needs_node}
+"""What a platform's world asks of the machine."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=_OF_THEIR_OWN.get(name, ())) for name in sorted(PLATFORMS)]
+)
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Iterator[World]:
     """A platform, and the suite's stack with nothing deployed yet."""
     found = world_class(request.param)(request.param, tmp_path_factory.mktemp(request.param) / "project", packages)

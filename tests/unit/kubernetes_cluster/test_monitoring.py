@@ -1,6 +1,5 @@
 """Prometheus finds what it scrapes through the cluster, and its alerts reach a receiver through Alertmanager."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -11,13 +10,11 @@ from sandbox.kubernetes import monitoring
 from sandbox.kubernetes.control_plane import LOOPBACK, Cluster
 from sandbox.kubernetes.monitoring import Monitoring
 from sandbox.kubernetes.webhook import receiving
+from tests.node import needs_node
 from tests.unit.kubernetes_cluster.eventually import eventually
 
 pytestmark = [
-    pytest.mark.skipif(
-        not (shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")),
-        reason="Alertmanager is not installed (package prometheus-alertmanager)",
-    ),
+    needs_node,
     # The first run on a machine builds Prometheus.
     pytest.mark.timeout(3600),
 ]

@@ -19,10 +19,12 @@ from kubernetes.stream import stream
 from sandbox.kubernetes import cluster as clusters
 from sandbox.kubernetes import control_group, images, node, object_store
 from sandbox.kubernetes.cluster import Running
+from tests.node import WANTED, needs_node
 from tests.unit.kubernetes_cluster.eventually import eventually
 
-_REASONS = node.reasons_against() + images.reasons_against()
+_REASONS = node.reasons_against() + images.reasons_against() if WANTED else []
 pytestmark = [
+    needs_node,
     pytest.mark.skipif(bool(_REASONS), reason="; ".join(_REASONS)),
     # The first run on a machine builds the programs and the image.
     pytest.mark.timeout(3600),

@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 from sandbox.kubernetes import object_store
 from sandbox.kubernetes.control_plane import LOOPBACK
 from sandbox.kubernetes.object_store import ObjectStore
+from tests.node import needs_node
 
 # The first run on a machine builds the program.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [needs_node, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

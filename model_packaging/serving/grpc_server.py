@@ -99,7 +99,7 @@ class GrpcServer:
                 fields["problem"] = str(problem.body()["error"])
             except Exception as error:  # whatever the model raises, the server keeps serving
                 status, code, level = 500, grpc.StatusCode.INTERNAL, "error"
-                fields["problem"] = f"the model failed: {type(error).__name__}: {error}"
+                fields["problem"] = f"the model failed: {self._service.failure(error)}"
             seconds = time.perf_counter() - began
             if name == "ModelInfer":
                 self._service.metrics.request("grpc", status, seconds)

@@ -92,8 +92,7 @@ class Application:
         except ClientDisconnect:
             response = Response(status_code=400)  # it went away while it sent; nobody reads this
         except Exception as error:
-            # A library's own words may quote any value.
-            fields["failure"] = type(error).__name__ if service.redacted else f"{type(error).__name__}: {error}"
+            fields["failure"] = service.failure(error)
             response = JSONResponse(RequestProblem(500, f"the model failed: {fields['failure']}").body(), 500)
         if service.draining:
             response.headers["connection"] = "close"

@@ -214,6 +214,10 @@ class Service:
         except TimeoutError:
             raise self._too_slow() from None
 
+    def failure(self, error: Exception) -> str:
+        """What to tell of the model's exception: a library's own words may quote any value, a redacted one too."""
+        return type(error).__name__ if self.redacted else f"{type(error).__name__}: {error}"
+
     def close(self) -> None:
         """Takes no more work and forgets what waits; running predictions go on. What was captured is written."""
         self._pool.shutdown(wait=False, cancel_futures=True)

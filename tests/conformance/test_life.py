@@ -121,9 +121,12 @@ def test_drift_fires_its_alarm_which_starts_retraining(world: World, outputs: di
     job, monitor = outputs["retraining"]["job_name"], f"{names['drift.psi'].removesuffix('-drift-psi')}-monitor"
     assert world.runs(job) == {}
     rows = [row | {"mean_radius": row["mean_radius"] * 3} for row in world.package("good").examples["inputs"]]
-    world.predict(endpoint, json.dumps({"instances": rows * (400 // len(rows) + 1)}), JSON, JSON)
     bucket = outputs["bucket"]["url"]
-    wait_for(lambda: any(key.startswith("capture/") for key in world.objects(bucket)), 30, "captured traffic")
+    before = set(world.objects(bucket))
+    world.predict(endpoint, json.dumps({"instances": rows * (400 // len(rows) + 1)}), JSON, JSON)
+    wait_for(
+        lambda: any(key.startswith("capture/") for key in set(world.objects(bucket)) - before), 90, "captured traffic"
+    )
     run = world.start_job(monitor)
     wait_for(lambda: world.runs(monitor)[run] != "executing", 120, "the monitor ends")
     assert world.runs(monitor)[run] == "succeeded", world.why(monitor, run)

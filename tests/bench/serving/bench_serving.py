@@ -113,6 +113,8 @@ def _measure(
     began = time.monotonic()
     with process(server, folder, ports) as running, requests.Session() as session:
         session.trust_env = False
+        # A server may close a connection that was idle while the load came over others.
+        session.headers["Connection"] = "close"
         while True:
             try:
                 if session.get(address + server.health, timeout=5).status_code == 200:

@@ -9,7 +9,6 @@ import kubernetes
 
 from model_packaging.errors import ModelberthError
 from sandbox.kubernetes import cluster, images, services
-from sandbox.kubernetes.archive import Image
 from sandbox.kubernetes.control_plane import CONTEXT
 from sandbox.settings import HOME
 from sandbox.stack_file import StackFile
@@ -58,7 +57,8 @@ def ensure(stack: StackFile) -> str:
         )
     services.start(running)
     image = images.serving_image()
-    running.node.load(Image(IMAGE, image.archive))
+    running.node.load(image)
+    running.node.tag(image, IMAGE)
     return _identity()
 
 

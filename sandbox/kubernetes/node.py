@@ -67,6 +67,10 @@ class Node:
         if image.name not in self.images():
             self._manage_images("import", image.archive)
 
+    def tag(self, image: Image, name: str) -> None:
+        """Let an image that the node has be known by another name, too."""
+        self._manage_images("tag", "--force", image.name, name)
+
     def images(self) -> dict[str, str]:
         """The images that the node has: each name with its digest."""
         return {(fields := line.split())[0]: fields[2] for line in self._manage_images("list").splitlines()[1:]}

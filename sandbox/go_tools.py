@@ -38,8 +38,8 @@ class GoProgram:
     without_go: str
     """What to say when there is no Go on this machine."""
 
-    instead: str
-    """What else would do, as a sentence; may be empty."""
+    instead: str = ""
+    """What else would do, as a sentence."""
 
     ldflags: str = ""
     tags: str = ""

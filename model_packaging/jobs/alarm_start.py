@@ -26,11 +26,10 @@ def start_on_alarm() -> None:
 
     Example: modelberth start-on-alarm
     """
-    given = os.environ
-    missing = [name for name in _VARIABLES if not given.get(name, "").strip()]
+    missing = [name for name in _VARIABLES if not os.environ.get(name, "").strip()]
     if missing:
         raise ModelberthError(*(f"{name} is not set" for name in missing))
-    alarm, cron_job, prometheus = (given[name].strip() for name in _VARIABLES)
+    alarm, cron_job, prometheus = (os.environ[name].strip() for name in _VARIABLES)
     api = Api(prometheus.rstrip("/"))
     since = api.firing_since(alarm)
     if since is None:

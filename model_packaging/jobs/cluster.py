@@ -136,8 +136,7 @@ class Api:
         previous = "terminated" not in container.get("state", {})
         path = f"api/v1/namespaces/{self._namespace}/pods/{pod}/log"
         query = {"container": container["name"], "tailLines": _LOG_LINES, "previous": str(previous).lower()}
-        headers = {"Authorization": f"Bearer {(self._account / 'token').read_text().strip()}"}
-        answer = self._session.get(f"{self._base}/{path}", params=query, headers=headers, timeout=10)
+        answer = self._session.get(f"{self._base}/{path}", params=query, headers=self._authorization(), timeout=10)
         return answer.text.splitlines() if answer.ok else []
 
     def _pods(self, endpoint: str, deployment: str) -> list[dict[str, Any]]:
@@ -159,17 +158,17 @@ class Api:
     def _call(
         self, method: str, path: str, *, there_already: dict[str, Any] | None = None, **more: Any
     ) -> dict[str, Any]:
-        # The token is renewed while a pod runs.
-        headers = {
-            "Authorization": f"Bearer {(self._account / 'token').read_text().strip()}",
-            **more.pop("headers", {}),
-        }
+        headers = self._authorization() | more.pop("headers", {})
         address = f"{self._base}/{path}"
         return self._asked(
             f"{method} {path}",
             lambda: self._session.request(method, address, headers=headers, timeout=10, **more),
             there_already,
         )
+
+    def _authorization(self) -> dict[str, str]:
+        # The token is renewed while a pod runs.
+        return {"Authorization": f"Bearer {(self._account / 'token').read_text().strip()}"}
 
     def _asked(self, what: str, call: Callable[[], Any], there_already: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer's JSON; what may pass is waited for. A conflict is no failure where it has an answer."""

@@ -164,9 +164,9 @@ def find(folder: Path) -> Monitoring:
 
 
 def stop(folder: Path) -> bool:
-    """End both; tells whether one ran."""
+    """End both, and what `services` starts beside them; tells whether one ran."""
     processes = Processes(folder.resolve())
-    return any([processes.stop(name) for name in ("prometheus", "alertmanager")])
+    return any([processes.stop(name) for name in ("rules", "pushgateway", "prometheus", "alertmanager")])
 
 
 def _prometheus_settings(monitoring: Monitoring, jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Each folder below `modules` pins what a program is made of.
 """
 
+from functools import partial
 from pathlib import Path
 
 from sandbox.go_tools import GoProgram, build, cache_folder
@@ -15,6 +16,7 @@ _WITHOUT_GO = (
     "There is no Go on this machine, and a cluster of our own is built with it: install Go 1.26 or later "
     "(https://go.dev/doc/install), or name a cluster that you have."
 )
+_program = partial(GoProgram, without_go=_WITHOUT_GO)
 
 
 def _version_symbols() -> str:
@@ -25,7 +27,7 @@ def _version_symbols() -> str:
     return " ".join(f"-X {package}.{name}={value}" for package in packages for name, value in values.items())
 
 
-ETCD = GoProgram(
+ETCD = _program(
     name="etcd",
     version="v3.7.3",
     source=_MODULES / "etcd",
@@ -33,10 +35,8 @@ ETCD = GoProgram(
     executable="etcd",
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-CONTROL_PLANE = GoProgram(
+CONTROL_PLANE = _program(
     name="Kubernetes' control plane",
     version=KUBERNETES_VERSION,
     source=_MODULES / "kubernetes",
@@ -49,11 +49,10 @@ CONTROL_PLANE = GoProgram(
     ldflags=_version_symbols(),
     space_bytes=6 * _GIGABYTE,
     minutes="about 10 minutes on two cores",
-    without_go=_WITHOUT_GO,
     instead="Naming a cluster that you have avoids the build.",
 )
 
-NODE = GoProgram(
+NODE = _program(
     name="Kubernetes' node programs",
     version=KUBERNETES_VERSION,
     source=_MODULES / "kubernetes",
@@ -63,10 +62,8 @@ NODE = GoProgram(
     ldflags=_version_symbols(),
     space_bytes=6 * _GIGABYTE,
     minutes="about 5 minutes on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-CONTAINERD = GoProgram(
+CONTAINERD = _program(
     name="containerd",
     version="v2.4.2",
     source=_MODULES / "containerd",
@@ -79,10 +76,8 @@ CONTAINERD = GoProgram(
     cgo=False,
     space_bytes=2 * _GIGABYTE,
     minutes="about 2 minutes on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-RUNC = GoProgram(
+RUNC = _program(
     name="runc",
     version="v1.5.2",
     source=_MODULES / "runc",
@@ -92,10 +87,8 @@ RUNC = GoProgram(
     cgo=True,
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-NETWORK_PLUGINS = GoProgram(
+NETWORK_PLUGINS = _program(
     name="the network plugins of containers",
     version="v1.9.1",
     source=_MODULES / "network",
@@ -108,10 +101,8 @@ NETWORK_PLUGINS = GoProgram(
     cgo=False,
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-COREDNS = GoProgram(
+COREDNS = _program(
     name="CoreDNS",
     version="v1.15.0",
     source=_MODULES / "coredns",
@@ -119,10 +110,8 @@ COREDNS = GoProgram(
     executable="coredns",
     space_bytes=3 * _GIGABYTE,
     minutes="about 4 minutes on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-PAUSE = GoProgram(
+PAUSE = _program(
     name="the pause program",
     version="v1",
     source=_MODULES / "pause",
@@ -131,10 +120,8 @@ PAUSE = GoProgram(
     cgo=False,
     space_bytes=_GIGABYTE // 8,
     minutes="seconds",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-OBJECT_STORE = GoProgram(
+OBJECT_STORE = _program(
     name="the object store",
     version="v1.8.0",
     source=_MODULES / "versitygw",
@@ -142,10 +129,8 @@ OBJECT_STORE = GoProgram(
     executable="versitygw",
     space_bytes=2 * _GIGABYTE,
     minutes="about a minute on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-PROMETHEUS = GoProgram(
+PROMETHEUS = _program(
     name="Prometheus",
     version="v0.316.0",
     source=_MODULES / "prometheus",
@@ -154,10 +139,8 @@ PROMETHEUS = GoProgram(
     tags="remove_all_sd enable_kubernetes_sd",
     space_bytes=3 * _GIGABYTE,
     minutes="about 3 minutes on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-ALERTMANAGER = GoProgram(
+ALERTMANAGER = _program(
     name="Alertmanager",
     version="v0.31.1",
     source=_MODULES / "alertmanager",
@@ -165,10 +148,8 @@ ALERTMANAGER = GoProgram(
     executable="alertmanager",
     space_bytes=2 * _GIGABYTE,
     minutes="about 2 minutes on two cores",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
-PUSHGATEWAY = GoProgram(
+PUSHGATEWAY = _program(
     name="the Pushgateway",
     version="v1.11.1",
     source=_MODULES / "pushgateway",
@@ -176,8 +157,6 @@ PUSHGATEWAY = GoProgram(
     executable="pushgateway",
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
-    without_go=_WITHOUT_GO,
-    instead="",
 )
 
 

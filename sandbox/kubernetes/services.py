@@ -24,7 +24,6 @@ from sandbox.settings import ROOT
 NAMESPACE, SECRET = "sandbox", "object-store"
 """Where the Secret is by which the store is reached, and the Services by which pods find the others."""
 _PORTS = {"prometheus": 9090, "pushgateway": 9091}
-PROCESSES = ("rules", "pushgateway")
 _START_SECONDS = 60
 
 
@@ -74,14 +73,6 @@ def alerting_rules(folder: Path) -> list[dict[str, Any]]:
     """The alerting rules that Prometheus knows, each with its name and state."""
     groups = monitoring.find(folder).ask("/api/v1/rules?type=alert")["groups"]
     return [rule for group in groups for rule in group["rules"]]
-
-
-def stop(folder: Path) -> bool:
-    """End what belongs to the services alone; tells whether anything ran."""
-    from sandbox.kubernetes.processes import Processes
-
-    processes = Processes(folder.resolve())
-    return any([processes.stop(name) for name in PROCESSES])
 
 
 def _core(cluster: Cluster) -> kubernetes.client.CoreV1Api:

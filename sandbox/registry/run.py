@@ -23,7 +23,6 @@ _PROGRAM = GoProgram(
     minutes="about 3 minutes on two cores",
     without_go="There is no Go on this machine, and a registry of our own is built with it: "
     "install Go 1.26 or later (https://go.dev/doc/install).",
-    instead="",
 )
 
 

@@ -19,11 +19,12 @@ from model_packaging.package import Package
 from ...args import MonitoringAlarmsArgs
 from ...errors import problems_of
 from ...gaps import refusal
+from ...jobs import monitor_environment
 from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import AlarmRule, ComputeSpec, Spec
 from ...vocabulary import ALARMS
-from . import dashboards, objects, promql, recurring, store, values
+from . import dashboards, objects, promql, recurring, rights, store, values
 from .objects import StoreOptions
 
 _COMPONENT = "alarms"
@@ -256,7 +257,8 @@ def _monitor(
     """Make the CronJob that compares captured traffic with the training data."""
     child = pulumi.ResourceOptions(parent=component)
     physical = physical_name(name, longest=recurring.LONGEST_NAME)
-    account = recurring.service_account(name, args, options, physical, "monitor", child)
+    described = objects.metadata(args, options, physical, "monitor", physical)
+    account = rights.service_account(name, described, child)
     secret = options.bucket_secret or store.secret_name(args.bucket)
     access = store.reach(f"{name}-store", component, objects.settled(account.metadata, "namespace"), secret)
     assert options.pushgateway_url is not None
@@ -272,14 +274,12 @@ def _monitor(
         timeout=_MONITOR_TIMEOUT,
         image=args.image,
         arguments=["job", "monitor"],
-        environment={
-            "MODELBERTH_CAPTURE": pulumi.Output.concat(args.bucket, "/capture/", args.endpoint_name),
-            "MODELBERTH_PACKAGE": store.uploaded_package(args.bucket, access, package),
-            "MODELBERTH_REPORTS": pulumi.Output.concat(args.bucket, "/monitoring/", args.model),
-            "MODELBERTH_METRICS": f"prometheus:{options.pushgateway_url}",
-            "MODELBERTH_ENDPOINT": args.endpoint_name,
-            "MODELBERTH_WINDOW_HOURS": f"{args.monitor.window / timedelta(hours=1):g}",
-        },
+        environment=monitor_environment(
+            args,
+            args.bucket,
+            store.uploaded_package(args.bucket, access, package),
+            f"prometheus:{options.pushgateway_url}",
+        ),
         compute=_MONITOR_COMPUTE,
         reaches=[options.store_port, values.port_of(options.pushgateway_url)],
         secret=secret,

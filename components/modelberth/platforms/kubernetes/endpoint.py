@@ -19,7 +19,7 @@ from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
 from ...spec import ComputeSpec, Spec
-from . import objects, pods, policies, store, values
+from . import objects, pods, policies, rights, store, values
 from .objects import StoreOptions
 
 PORT = 8080
@@ -94,11 +94,8 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     endpoint = args.endpoint_name or physical_name(name)
     package = args.package if isinstance(args.package, Package) else open_package(args.package)
     described = objects.metadata(args, options, endpoint, _COMPONENT, endpoint)
-    account = kubernetes.core.v1.ServiceAccount(
-        f"{name}-serve",
-        metadata=objects.metadata(args, options, f"{endpoint}-serve", _COMPONENT, endpoint),
-        automount_service_account_token=False,
-        opts=child,
+    account = rights.service_account(
+        f"{name}-serve", objects.metadata(args, options, f"{endpoint}-serve", _COMPONENT, endpoint), child
     )
     policies.allow(
         f"{name}-traffic",
@@ -280,36 +277,18 @@ def _rollout(
     """Make the Job that moves the traffic, and give it the right to scale the Deployments of its namespace."""
     child = pulumi.ResourceOptions(parent=component)
     described = objects.metadata(args, options, f"{endpoint}-rollout", "rollout", endpoint)
-    account = kubernetes.core.v1.ServiceAccount(
-        f"{name}-rollout", metadata=described, automount_service_account_token=False, opts=child
-    )
-    role = kubernetes.rbac.v1.Role(
+    account = rights.service_account(f"{name}-rollout", described, child)
+    binding = rights.grant(
         f"{name}-rollout",
-        metadata=described,
-        rules=[
+        described,
+        account,
+        [
             {"api_groups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
             {"api_groups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get", "patch"]},
             {"api_groups": [""], "resources": ["pods"], "verbs": ["list"]},
             {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         ],
-        opts=child,
-    )
-    binding = kubernetes.rbac.v1.RoleBinding(
-        f"{name}-rollout",
-        metadata=described,
-        role_ref={
-            "api_group": "rbac.authorization.k8s.io",
-            "kind": "Role",
-            "name": objects.settled(role.metadata, "name"),
-        },
-        subjects=[
-            {
-                "kind": "ServiceAccount",
-                "name": objects.settled(account.metadata, "name"),
-                "namespace": objects.settled(account.metadata, "namespace"),
-            }
-        ],
-        opts=child,
+        child,
     )
     watched = options.prometheus_url if args.rollback_alarms else None
     policies.allow(

@@ -1,4 +1,4 @@
-"""A CronJob and its service account: what the monitor and the retraining have in common."""
+"""A CronJob: what the monitor and the retraining have in common."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,18 +16,6 @@ _HISTORY = 3
 _LATEST_SECONDS = 3600
 LONGEST_NAME = 52
 """Characters of a CronJob's name. Source: Kubernetes documentation, "CronJob"."""
-
-
-def service_account(
-    name: str, args: CommonArgs, options: NamespaceOptions, physical: str, component: str, opts: pulumi.ResourceOptions
-) -> kubernetes.core.v1.ServiceAccount:
-    """Make an identity that may do nothing by itself."""
-    return kubernetes.core.v1.ServiceAccount(
-        name,
-        metadata=objects.metadata(args, options, physical, component, physical),
-        automount_service_account_token=False,
-        opts=opts,
-    )
 
 
 def cron_job(

@@ -13,12 +13,12 @@ from model_packaging.package import Package
 from ...args import RetrainingScheduleArgs
 from ...errors import problems_of
 from ...gaps import refusal
+from ...jobs import gate_settings
 from ...names import physical_name
 from ...outputs import RetrainingOutputs
-from ...quantities import format_duration
 from ...spec import ComputeSpec
 from ...uploads import check_files, uploaded
-from . import objects, recurring, store, values
+from . import objects, recurring, rights, store, values
 from .objects import StoreOptions
 
 _COMPONENT = "retraining"
@@ -54,7 +54,8 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
     options = Options.model_validate(args.options.get(args.platform, {}))
     child = pulumi.ResourceOptions(parent=component)
     physical = physical_name(name, longest=recurring.LONGEST_NAME)
-    account = recurring.service_account(name, args, options, physical, _COMPONENT, child)
+    described = objects.metadata(args, options, physical, _COMPONENT, physical)
+    account = rights.service_account(name, described, child)
     namespace = objects.settled(account.metadata, "namespace")
     secret = options.bucket_secret or store.secret_name(args.bucket)
     access = store.reach(f"{name}-store", component, namespace, secret)
@@ -96,9 +97,6 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
 
 def _settings(args: RetrainingScheduleArgs, known: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of `modelberth retrain`: docs/retraining.md."""
-    gate = args.gate.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    if args.gate.max_age is not None:
-        gate["max_age"] = format_duration(args.gate.max_age)
     settings: dict[str, Any] = {
         "model": args.model,
         "entrypoint": args.entrypoint,
@@ -106,7 +104,7 @@ def _settings(args: RetrainingScheduleArgs, known: dict[str, Any]) -> dict[str, 
         "data": known["data"],
         "bucket": known["bucket"],
         "champion": known["champion"],
-        "gate": gate,
+        "gate": gate_settings(args.gate),
         "parameters": args.parameters,
         "timeout_seconds": args.timeout.total_seconds(),
     }
@@ -124,33 +122,17 @@ def _start_on_drift(
     child = pulumi.ResourceOptions(parent=component)
     physical = physical_name(name, longest=recurring.LONGEST_NAME)
     described = objects.metadata(args, options, physical, "drift", physical)
-    account = recurring.service_account(name, args, options, physical, "drift", child)
+    account = rights.service_account(name, described, child)
     job = objects.settled(started.metadata, "name")
-    role = kubernetes.rbac.v1.Role(
+    rights.grant(
         name,
-        metadata=described,
-        rules=[
+        described,
+        account,
+        [
             {"api_groups": ["batch"], "resources": ["cronjobs"], "resource_names": [job], "verbs": ["get"]},
             {"api_groups": ["batch"], "resources": ["jobs"], "verbs": ["create"]},
         ],
-        opts=child,
-    )
-    kubernetes.rbac.v1.RoleBinding(
-        name,
-        metadata=described,
-        role_ref={
-            "api_group": "rbac.authorization.k8s.io",
-            "kind": "Role",
-            "name": objects.settled(role.metadata, "name"),
-        },
-        subjects=[
-            {
-                "kind": "ServiceAccount",
-                "name": objects.settled(account.metadata, "name"),
-                "namespace": objects.settled(account.metadata, "namespace"),
-            }
-        ],
-        opts=child,
+        child,
     )
     assert options.prometheus_url is not None and args.drift_alarm is not None
     recurring.cron_job(

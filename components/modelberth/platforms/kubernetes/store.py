@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -255,7 +256,7 @@ def _refused(where: str, bucket: str, error: Any) -> str:
         advice = "; look at the Secret that bucket.kubernetes.secret names, and at what its user may do"
     return (
         f"{where} refuses {error.operation_name} on the bucket {bucket}: {code} {found.get('Message', '')}".rstrip()
-        + (advice)
+        + advice
     )
 
 
@@ -322,6 +323,12 @@ def _sizes(fs: Any, root: str) -> dict[str, int]:
         return {}
 
 
+_SENDING: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], asyncio.Future[object]]] = (
+    WeakKeyDictionary()
+)
+"""What is sent or was, by its store and address: a run of the program has an event loop of its own."""
+
+
 def _sent(
     bucket: pulumi.Input[str],
     access: pulumi.Output[Access],
@@ -332,8 +339,13 @@ def _sent(
 
     async def act(known: Sequence[Any]) -> str:
         there, how = str(known[0]).rstrip("/"), known[1]
+        target = address(there)
         if not pulumi.runtime.is_dry_run():
-            await asyncio.to_thread(send, there, how)
-        return address(there)
+            # Endpoint, monitor and retraining want the same package: it is sent once.
+            sending = _SENDING.setdefault(asyncio.get_running_loop(), {})
+            if (how.url, target) not in sending:
+                sending[how.url, target] = asyncio.ensure_future(asyncio.to_thread(send, there, how))
+            await sending[how.url, target]
+        return target
 
     return pulumi.Output.unsecret(pulumi.Output.all(pulumi.Output.from_input(bucket), access).apply(act))

@@ -16,6 +16,7 @@ from model_packaging.package import Package
 
 from ...args import MonitoringAlarmsArgs
 from ...errors import problems_of
+from ...jobs import monitor_environment
 from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import PRIMARY, AlarmRule, ComputeSpec, Spec
@@ -311,17 +312,21 @@ def _monitor(
             )
         ),
     )
-    definition = pulumi.Output.all(bucket=bucket, image=args.image, role=job[0].arn, key=args.encryption_key).apply(
+    bucket_address = pulumi.Output.concat("s3://", bucket)
+    environment = monitor_environment(
+        args,
+        bucket_address,
+        pulumi.Output.concat(bucket_address, f"/{package_prefix(package).rstrip('/')}"),
+        "cloudwatch:modelberth",
+    )
+    definition = pulumi.Output.all(
+        environment=pulumi.Output.all(**environment), image=args.image, role=job[0].arn, key=args.encryption_key
+    ).apply(
         lambda known: pipelines.monitor(
-            known["bucket"],
-            args.model,
-            package_prefix(package),
-            args.endpoint_name,
-            args.monitor.window / timedelta(hours=1),
+            known["environment"],
             pipelines.Machine(
                 machines.smallest(_MONITOR_COMPUTE, "processing"), 30, known["image"], known["role"], known["key"]
             ),
-            args.monitor.label_delay / timedelta(hours=1) if args.needs_labels else None,
         )
     )
     return recurring.provision(

@@ -12,7 +12,7 @@ from typing import Any
 
 from model_packaging.gate import GateRules
 
-from ...quantities import format_duration
+from ...jobs import gate_settings
 
 Definition = dict[str, Any]
 
@@ -74,10 +74,7 @@ class Training:
 
 def gate_json(rules: GateRules) -> str:
     """Write the gate's rules as its configuration does, as short as can be."""
-    written = rules.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    if rules.max_age is not None:
-        written["max_age"] = format_duration(rules.max_age)
-    return compact(written)
+    return compact(gate_settings(rules))
 
 
 def compact(value: object) -> str:
@@ -151,39 +148,13 @@ def retraining(training: Training, trainer: Machine, helper: Machine) -> Definit
     )
 
 
-def monitor(
-    bucket: str,
-    model: str,
-    package: str,
-    endpoint: str,
-    window_hours: float,
-    machine: Machine,
-    label_hours: float | None = None,
-) -> Definition:
+def monitor(environment: Mapping[str, str], machine: Machine) -> Definition:
     """Return the pipeline whose only step compares captured traffic with the training data.
 
     Args:
-        bucket: The bucket's name.
-        model: The model's name, under which reports are kept.
-        package: The key prefix of the package that is served.
-        endpoint: The endpoint's name.
-        window_hours: How far back the comparison looks.
+        environment: What the step is told.
         machine: Where it runs.
-        label_hours: How long after its prediction a label may come; labels are not looked for without it.
     """
-    environment = {
-        "MODELBERTH_CAPTURE": f"s3://{bucket}/capture/{endpoint}",
-        "MODELBERTH_PACKAGE": f"s3://{bucket}/{package.rstrip('/')}",
-        "MODELBERTH_REPORTS": f"s3://{bucket}/monitoring/{model}",
-        "MODELBERTH_METRICS": "cloudwatch:modelberth",
-        "MODELBERTH_ENDPOINT": endpoint,
-        "MODELBERTH_WINDOW_HOURS": f"{window_hours:g}",
-    }
-    if label_hours is not None:
-        environment |= {
-            "MODELBERTH_LABELS": f"s3://{bucket}/labels/{model}",
-            "MODELBERTH_LABEL_DELAY_HOURS": f"{label_hours:g}",
-        }
     return _definition(_processing("Monitor", machine, ["job", "monitor"], [], [], environment))
 
 

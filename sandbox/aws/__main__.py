@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from sandbox.aws.server import PortTaken, serve
+from sandbox.aws.server import serve
+from sandbox.listening import PortTaken
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 from sandbox.aws import expressions
 from sandbox.aws.api import ApiError, Call, operation, page
-from sandbox.aws.clock import Clock
 from sandbox.aws.expressions import ExpressionError, Series
+from sandbox.clock import Clock
 
 MAX_POINTS = 200_000
 """The newest points kept of one metric: days at any load that a sandbox sees."""

@@ -22,15 +22,15 @@ from botocore.config import Config
 
 from sandbox.aws.alarms import Alarms
 from sandbox.aws.api import ACCOUNT, ApiError
-from sandbox.aws.clock import Clock
 from sandbox.aws.cloudwatch import Metrics
-from sandbox.aws.containers import PROJECT_PROGRAM, Images, ProcessRuntime
 from sandbox.aws.faults import Faults
 from sandbox.aws.hosting import Hosting
 from sandbox.aws.jobs import Jobs
 from sandbox.aws.notifications import Notifications
 from sandbox.aws.pipelines import Pipelines
 from sandbox.aws.scheduler import Schedules
+from sandbox.clock import Clock
+from sandbox.containers import PROJECT_PROGRAM, Images, ProcessRuntime
 
 _ROOT = Path(__file__).parents[2]
 _ECR = re.compile(

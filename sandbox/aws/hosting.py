@@ -22,8 +22,8 @@ from sandbox.aws import objects
 from sandbox.aws.api import ACCOUNT, Call, listed, operation, validation_error
 from sandbox.aws.applicationscaling import registered
 from sandbox.aws.capture import Capture
-from sandbox.aws.containers import Container, free_port
 from sandbox.aws.tagging import tag_map
+from sandbox.containers import Container, free_port
 
 if TYPE_CHECKING:
     from sandbox.aws.emulator import Emulator

@@ -12,9 +12,9 @@ from typing import Any
 
 from sandbox.aws import objects
 from sandbox.aws.api import Call, listed, operation, validation_error
-from sandbox.aws.containers import resolve_entrypoint
 from sandbox.aws.emulator import Emulator
 from sandbox.aws.jobs import Job, JobFailure, left_text
+from sandbox.containers import resolve_entrypoint
 
 KIND = "processing-job"
 _ROOT = PurePosixPath("/opt/ml/processing")

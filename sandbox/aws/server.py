@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,38 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-
-class PortTaken(Exception):
-    """Another process listens on the port; the message names it."""
-
-
-def _holder(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
-    for process in psutil.process_iter(["name", "cmdline"]):
-        try:
-            listening = [one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
-        except psutil.Error:
-            continue
-        if port in listening:
-            command = " ".join(process.info["cmdline"] or [])[:120]
-            return f"{process.info['name']} (process {process.pid}: {command})"
-    return "another process"
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise PortTaken(f"port {port} of 127.0.0.1 is taken by {_holder(port)}") from None
-    listener.listen(128)
-    return listener
+from sandbox.listening import listen
 
 
 def serve(port: int, speed: float, folder: Path) -> None:
@@ -56,7 +23,7 @@ def serve(port: int, speed: float, folder: Path) -> None:
 
     Prints one line of JSON (url, port, pid, instance_id) once it answers. Raises PortTaken.
     """
-    listener = _listen(port)
+    listener = listen(port)
     port = int(listener.getsockname()[1])
     url = f"http://127.0.0.1:{port}"
     # moto reads these when it is imported, so it is imported here.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.aws.containers import free_port
+from sandbox.containers import free_port
 from sandbox.settings import ROOT
 
 Make = Callable[..., subprocess.CompletedProcess[str]]

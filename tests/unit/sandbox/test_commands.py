@@ -11,7 +11,7 @@ import pytest
 
 from model_packaging.errors import ModelberthError
 from sandbox import stack_file
-from sandbox.aws.containers import free_port
+from sandbox.containers import free_port
 from sandbox.engine import install
 from sandbox.report import equal
 from sandbox.settings import ROOT, shell_lines

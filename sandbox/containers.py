@@ -1,6 +1,6 @@
 """The process runtime: a container is a process of its image's program, in a folder of its own.
 
-There is no container daemon: an image reference is looked up in the emulated ECR, and the image's digest
+There is no container daemon: an image reference is looked up in the emulated registry, and what is found there
 tells which program to run on this machine.
 """
 
@@ -103,7 +103,7 @@ class Container:
 
 
 class Images:
-    """Which program an image runs, by the image's digest in the emulated ECR."""
+    """Which program an image runs, by its digest in the emulated registry or by its reference."""
 
     def __init__(self) -> None:
         self._programs: dict[str, list[str]] = {}
@@ -148,7 +148,7 @@ class ProcessRuntime:
         self._closed = False
 
     def new_folder(self, name: str) -> Path:
-        """An empty folder for a container; its base folder stands for /opt/ml."""
+        """An empty folder for a container."""
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         with self._lock:
             count = 1

@@ -149,7 +149,7 @@ def stored(name: str, path: Path, how: str) -> Stored:
     content = onnx_weights.gather(content, path, gathered)
     session(content, str(path), Path(folder.name))
     if not gathered.exists():
-        return Stored(name, {MODEL_FILE: path}, how)
+        return Stored(name, {MODEL_FILE: content}, how)
     files: dict[str, bytes | Path] = {MODEL_FILE: content, WEIGHTS_FILE: gathered}
     return Stored(name, files, f"{how}, with weights in safetensors", made=folder)
 

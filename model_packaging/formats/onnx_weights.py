@@ -4,23 +4,29 @@
 
 Packing puts all of them into one safetensors file beside the graph, which then says where each lies in it, by ONNX's
 own rules for external data (https://onnx.ai/onnx/repo-docs/ExternalData.html): any runtime can read both files.
+PyTorch's exporter also notes for each node where its line of source lies, by the path on the exporting machine: that
+goes, so that a package tells nothing of that machine and has the same digest wherever it was exported.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelberthError, PackageError, choices
 from . import weights
 
+_STACK_TRACE = "pkg.torch.onnx.stack_trace"
+
 
 def has_any(content: bytes) -> bool:
-    """Whether the model may have weights in other files: each such tensor has an entry of this name."""
-    return b"location" in content
+    """Whether the model may have weights in other files, or paths of the machine that exported it: by the names of
+    their entries."""
+    return b"location" in content or _STACK_TRACE.encode() in content
 
 
 def gather(content: bytes, path: Path, target: Path) -> bytes:
     """Write the weights that the model has in other files into the safetensors file `target`, and return the graph
-    that reads them from there; without any, the content as it is.
+    that reads them from there, without paths of the exporting machine; without either, the content as it is.
 
     `path` is where the model lies: its weights must lie beside or below it. Raises PackageError for any other, and
     ModelberthError when `onnx` is not installed.
@@ -28,7 +34,8 @@ def gather(content: bytes, path: Path, target: Path) -> bytes:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        text = f'{path}: reading a model that has weights in other files needs onnx: pip install "modelberth[onnx]"'
+        text = f"{path}: reading a model of PyTorch or with weights in other files needs onnx"
+        text += ': pip install "modelberth[onnx]"'
         raise ModelberthError(text) from error
     from google.protobuf.message import DecodeError
 
@@ -37,8 +44,15 @@ def gather(content: bytes, path: Path, target: Path) -> bytes:
     except DecodeError as error:
         raise PackageError(f"{path}: cannot be loaded: is no ONNX model", file=str(path)) from error
     outside = [item for item in model.graph.initializer if item.data_location == onnx.TensorProto.EXTERNAL]
-    if not outside:
+    traced = [node for node in _nodes(model) if any(note.key == _STACK_TRACE for note in node.metadata_props)]
+    if not outside and not traced:
         return content
+    for node in traced:
+        kept = [note for note in node.metadata_props if note.key != _STACK_TRACE]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    if not outside:
+        return model.SerializeToString(deterministic=True)
     headers: dict[Path, dict[str, weights.Tensor]] = {}
     found = {item.name: _located(item, path, headers) for item in outside}
     placed = weights.write(target, found)
@@ -48,6 +62,17 @@ def gather(content: bytes, path: Path, target: Path) -> bytes:
         for key, value in (("location", target.name), ("offset", tensor.offset), ("length", tensor.size)):
             item.external_data.add(key=key, value=str(value))
     return model.SerializeToString(deterministic=True)
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    """Every node of the model, those of its functions and of the graphs within nodes, too."""
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                waiting.extend(graph.node)
 
 
 def _located(item: Any, path: Path, headers: dict[Path, dict[str, weights.Tensor]]) -> weights.Tensor:

@@ -1,4 +1,4 @@
-"""Requests per second and latency of the model server beside MLServer, KServe, MLflow and BentoML."""
+"""Requests per second, latency and processor time of the model server beside MLServer, KServe, MLflow and BentoML."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import socket
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -20,10 +21,20 @@ from sklearn.preprocessing import StandardScaler
 from model_packaging import formats, open_package, pack
 from tests.bench.measuring import say, table
 from tests.bench.serving.load import Load, drive, generator
-from tests.bench.serving.servers import EMPTY, OURS, OURS_ONNX, RIVALS, Rows, Server, process
+from tests.bench.serving.servers import EMPTY, OURS, OURS_ONNX, RIVALS, Rows, Server, process, processor_seconds
 
 COLUMNS = 10
 WARM_UP = 50
+IN_PROCESS_RUNS = 10
+IN_PROCESS_PREDICTIONS = 500
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of the processors' time."""
+
+    wall: float
+    processor: float
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,8 @@ class Case:
 CASES = (
     Case("1 row, 1 client", 1, 1, 600),
     Case("1 row, 16 clients", 1, 16, 1600),
-    Case("1,000 rows, 1 client", 1000, 1, 60),
-    Case("1,000 rows, 4 clients", 1000, 4, 120),
+    Case("1,000 rows, 1 client", 1000, 1, 150),
+    Case("1,000 rows, 4 clients", 1000, 4, 200),
 )
 
 
@@ -49,7 +60,7 @@ def run(rounds: int) -> str:
     program = generator()
     servers = (OURS, OURS_ONNX, *RIVALS, EMPTY)
     found: dict[tuple[str, str], list[Load]] = {}
-    starts: dict[str, list[float]] = {}
+    starts: dict[str, list[Cost]] = {}
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="modelberth-serving-") as temporary:
         folder = Path(temporary)
@@ -61,17 +72,23 @@ def run(rounds: int) -> str:
                 say(f"serving: round {number + 1} of {rounds}, {server.name}")
                 starts.setdefault(server.name, []).append(_measure(server, folder, rows, program, found))
     loads = f"load average {before:.1f} before and {os.getloadavg()[0]:.1f} after"
-    head = ["", "requests/s", "p50 ms", "p99 ms", "ratio requests/s", "ratio p50", "ratio p99"]
+    figures = ["requests/s", "p50 ms", "p99 ms", "processor ms"]
+    head = ["", *figures, *(f"ratio {name.removesuffix(' ms')}" for name in figures)]
     sections = [
         f"Medians of {rounds} rounds on {os.cpu_count()} processors, {loads}. A ratio is modelberth's figure over the "
-        "server's: above 1 is better for requests per second, below 1 for latencies."
+        "server's: above 1 is better for requests per second, below 1 for the others. Processor time is what the "
+        "server's processes used, user and system, for one request: other work on the machine changes it least."
     ]
     for case in CASES:
         lines = [_line(server, case, found) for server in (OURS, OURS_ONNX, *RIVALS)]
         sections.append(f"#### {case.title}\n\n{table(head, lines)}")
     sections.append(_bound(alone, found))
-    cold = [[name, f"{statistics.median(seconds):.1f}"] for name, seconds in starts.items() if name != EMPTY.name]
-    sections.append(f"#### From start to ready\n\n{table(['', 'seconds'], cold)}")
+    cold: list[list[str]] = []
+    for server in (OURS, OURS_ONNX, *RIVALS):
+        costs = starts[server.name]
+        wall, processor = (statistics.median(getattr(one, name) for one in costs) for name in ("wall", "processor"))
+        cold.append([server.name, f"{wall:.1f}", f"{processor:.1f}"])
+    sections.append(f"#### From start to ready\n\n{table(['', 'seconds', 'processor seconds'], cold)}")
     return "\n\n".join(sections)
 
 
@@ -93,21 +110,23 @@ def _models(folder: Path) -> Rows:
     return frame[:1000].to_numpy().tolist()
 
 
-def _in_process(package: Path, rows: Rows) -> float:
-    """The median seconds of a prediction of one row by the package's own predictor."""
+def _in_process(package: Path, rows: Rows) -> Cost:
+    """What a prediction of one row by the package's own predictor takes, the median of several thousands."""
     model = formats.load(open_package(package))
     row = dict(zip(model.columns, rows[0], strict=True))
-    times: list[float] = []
-    for _ in range(1000):
-        began = time.perf_counter()
-        model.predict([row])
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    walls: list[float] = []
+    processors: list[float] = []
+    for _ in range(IN_PROCESS_RUNS):
+        used = time.process_time()
+        for _ in range(IN_PROCESS_PREDICTIONS):
+            began = time.perf_counter()
+            model.predict([row])
+            walls.append(time.perf_counter() - began)
+        processors.append((time.process_time() - used) / IN_PROCESS_PREDICTIONS)
+    return Cost(statistics.median(walls), statistics.median(processors))
 
 
-def _measure(
-    server: Server, folder: Path, rows: Rows, program: Path, found: dict[tuple[str, str], list[Load]]
-) -> float:
+def _measure(server: Server, folder: Path, rows: Rows, program: Path, found: dict[tuple[str, str], list[Load]]) -> Cost:
     ports = _free_ports()
     address = f"http://127.0.0.1:{ports[0]}"
     began = time.monotonic()
@@ -123,7 +142,8 @@ def _measure(
                 time.sleep(0.05)
             assert running.poll() is None, f"{server.name} ended: {_log(folder, server)}"
             assert time.monotonic() - began < 240, f"{server.name} is not ready: {_log(folder, server)}"
-        ready = time.monotonic() - began
+        ready = Cost(time.monotonic() - began, processor_seconds(running))
+        used = partial(processor_seconds, running)
         for case in CASES:
             body = folder / "body.json"
             body.write_text(json.dumps(server.body(rows[: case.rows])))
@@ -131,40 +151,38 @@ def _measure(
                 address + server.path, data=body.read_bytes(), headers={"Content-Type": "application/json"}, timeout=60
             )
             assert answer.status_code == 200, f"{server.name}: {answer.text[:500]}"
-            drive(program, address + server.path, body, WARM_UP // case.clients * case.clients, case.clients)
-            load = drive(program, address + server.path, body, case.requests, case.clients)
+            drive(program, address + server.path, body, WARM_UP // case.clients * case.clients, case.clients, used)
+            load = drive(program, address + server.path, body, case.requests, case.clients, used)
             found.setdefault((server.name, case.title), []).append(load)
     return ready
 
 
 def _line(server: Server, case: Case, found: dict[tuple[str, str], list[Load]]) -> list[str]:
     ours, theirs = _median(found[OURS.name, case.title]), _median(found[server.name, case.title])
-    ratios = [""] * 3
-    if server is not OURS:
-        ratios = [
-            f"**{ours.per_second / theirs.per_second:.2f}**",
-            f"**{ours.p50 / theirs.p50:.2f}**",
-            f"**{ours.p99 / theirs.p99:.2f}**",
-        ]
-    return [server.name, f"{theirs.per_second:.0f}", f"{theirs.p50 * 1e3:.2f}", f"{theirs.p99 * 1e3:.2f}", *ratios]
+    names = [field.name for field in fields(Load)]
+    ratios = [f"**{getattr(ours, name) / getattr(theirs, name):.2f}**" for name in names]
+    times = [f"{seconds * 1e3:.2f}" for seconds in (theirs.p50, theirs.p99, theirs.processor)]
+    return [server.name, f"{theirs.per_second:.0f}", *times, *(ratios if server is not OURS else [""] * len(names))]
 
 
-def _bound(alone: dict[str, float], found: dict[tuple[str, str], list[Load]]) -> str:
+def _bound(alone: dict[str, Cost], found: dict[tuple[str, str], list[Load]]) -> str:
     title = CASES[0].title
-    empty = _median(found[EMPTY.name, title]).p50
+    empty = _median(found[EMPTY.name, title])
     lines: list[list[str]] = []
     for server, name in ((OURS, "skops"), (OURS_ONNX, "onnx")):
-        served = _median(found[server.name, title]).p50
-        cells = [served, alone[name], empty]
-        lines.append(
-            [server.name, *(f"{cell * 1e3:.2f}" for cell in cells), f"**{served / (alone[name] + empty):.2f}**"]
-        )
-    head = ["p50 of one row, ms", "served", "in-process predict", "an empty ASGI request", "served / (both)"]
+        served = _median(found[server.name, title])
+        for what, cells in (
+            ("p50", (served.p50, alone[name].wall, empty.p50)),
+            ("processor time", (served.processor, alone[name].processor, empty.processor)),
+        ):
+            ratio = cells[0] / (cells[1] + cells[2])
+            lines.append([f"{server.name}, {what}", *(f"{cell * 1e3:.3f}" for cell in cells), f"**{ratio:.2f}**"])
+    head = ["one row, ms", "served", "in-process predict", "an empty ASGI request", "served / (both)"]
     return f"#### What serving adds\n\nThe aim is a ratio of at most 2.\n\n{table(head, lines)}"
 
 
 def _median(loads: list[Load]) -> Load:
-    return Load(*(statistics.median(getattr(one, name) for one in loads) for name in ("per_second", "p50", "p99")))
+    return Load(*(statistics.median(getattr(one, field.name) for one in loads) for field in fields(Load)))
 
 
 def _free_ports() -> list[int]:

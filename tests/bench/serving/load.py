@@ -4,6 +4,7 @@ import csv
 import io
 import statistics
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,9 @@ class Load:
 
     p99: float
 
+    processor: float
+    """Seconds of processor time that the server spent on one request, whoever else the processors worked for."""
+
 
 def generator() -> Path:
     """The program, built the first time."""
@@ -42,16 +46,19 @@ def generator() -> Path:
     return folder / "hey"
 
 
-def drive(program: Path, url: str, body: Path, requests: int, clients: int) -> Load:
-    """Send the body so often, by so many clients at once. AssertionError where an answer was not 200."""
+def drive(program: Path, url: str, body: Path, requests: int, clients: int, used: Callable[[], float]) -> Load:
+    """Send the body so often, by so many clients at once; `used` tells the server's seconds of processor time so far.
+    AssertionError where an answer was not 200."""
+    before = used()
     command = [program, "-n", str(requests), "-c", str(clients), "-m", "POST", "-o", "csv", "-t", "60"]
     done = subprocess.run(
         [*command, "-T", "application/json", "-D", body, url], check=True, capture_output=True, text=True
     )
+    processor = used() - before
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == requests // clients * clients, done.stderr
     assert {row["status-code"] for row in rows} == {"200"}, {row["status-code"] for row in rows}
     times = [float(row["response-time"]) for row in rows]
     seconds = max(float(row["offset"]) + float(row["response-time"]) for row in rows)
     cuts = statistics.quantiles(times, n=100)
-    return Load(len(rows) / seconds, cuts[49], cuts[98])
+    return Load(len(rows) / seconds, cuts[49], cuts[98], processor / len(rows))

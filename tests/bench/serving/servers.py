@@ -6,11 +6,12 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import sklearn
 
 from sandbox.go_tools import cache_folder
@@ -51,7 +52,7 @@ class Server:
 
     files: tuple[tuple[str, str], ...] = ()
     prepare: str = ""
-    """A file to run once in the folder."""
+    """A file that is run when the folder is made."""
 
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -166,6 +167,27 @@ def python(server: Server) -> Path:
     return found
 
 
+def _make(where: Path, server: Server, folder: Path, prepare: list[str], environment: dict[str, str]) -> None:
+    where.mkdir()
+    (where / "model.joblib").write_bytes((folder / "model.joblib").read_bytes())
+    for name, text in server.files:
+        (where / name).write_text(text)
+    if server.prepare:
+        done = subprocess.run(prepare, cwd=where, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{server.name}: {server.prepare} ended with {done.returncode}: {done.stderr}"
+
+
+def processor_seconds(running: subprocess.Popen[bytes]) -> float:
+    """User and system time so far of a process, and of all that it started and that still run or were waited for."""
+    used = 0.0
+    first = psutil.Process(running.pid)
+    for one in [first, *first.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return used
+
+
 @contextmanager
 def process(server: Server, folder: Path, ports: list[int]) -> Iterator[subprocess.Popen[bytes]]:
     """The server, started; it may not answer yet. It ends with the block."""
@@ -176,13 +198,9 @@ def process(server: Server, folder: Path, ports: list[int]) -> Iterator[subproce
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": path, **extra}
     where = folder
     if server.requires:
-        where = folder / server.path.replace("/", "-").replace(":", "-") / server.name.replace(" ", "-")
-        where.mkdir(parents=True, exist_ok=True)
-        (where / "model.joblib").write_bytes((folder / "model.joblib").read_bytes())
-        for name, text in server.files:
-            (where / name).write_text(text)
-        if server.prepare:
-            subprocess.run([interpreter, server.prepare], cwd=where, env=environment, check=True, capture_output=True)
+        where = folder / server.name.replace(" ", "-")
+        if not where.exists():  # else it is of an earlier round
+            _make(where, server, folder, [str(interpreter), server.prepare], environment)
     else:
         environment["PYTHONPATH"] = str(Path(__file__).parents[3])
     command = [str(interpreter), *(word.format(**place) for word in server.command)]

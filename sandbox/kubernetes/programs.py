@@ -158,6 +158,16 @@ PUSHGATEWAY = _program(
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
 )
+KUBECONFORM = _program(
+    name="kubeconform",
+    version="v0.8.0",
+    source=_MODULES / "kubeconform",
+    package="github.com/yannh/kubeconform/cmd/kubeconform",
+    executable="kubeconform",
+    cgo=False,
+    space_bytes=_GIGABYTE // 4,
+    minutes="seconds",
+)
 
 
 def is_built(program: GoProgram) -> bool:

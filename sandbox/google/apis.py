@@ -1,0 +1,15 @@
+"""Every API that the emulator answers, in the order in which a path without a host is looked up."""
+
+from __future__ import annotations
+
+from sandbox.google import services, storage, vertex
+from sandbox.google.emulator import Emulator
+
+MODULES = (storage, vertex, services)
+
+
+def prepare(emulator: Emulator) -> None:
+    """Give each API its state in an emulator."""
+    for module in MODULES:
+        if hasattr(module, "prepare"):
+            module.prepare(emulator)

@@ -1,0 +1,61 @@
+"""IAM policies of resources. Source: Cloud IAM reference, Policy."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import re
+import threading
+from typing import Any
+
+from sandbox.google.errors import GoogleError, invalid
+
+_MEMBER = re.compile(
+    r"allUsers|allAuthenticatedUsers|(deleted:)?(user|serviceAccount|group|domain):[^\s:]+(\?uid=\d+)?"
+    r"|project(Owner|Editor|Viewer):[^\s:]+|principal(Set)?://\S+"
+)
+_ROLE = re.compile(r"roles/[\w.]+|(projects|organizations)/[^/]+/roles/[\w.]+")
+
+
+class Policies:
+    """The policies, by full resource name."""
+
+    def __init__(self) -> None:
+        self._policies: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, resource: str) -> dict[str, Any]:
+        """The policy; an empty one with its etag where none was set."""
+        with self._lock:
+            return copy.deepcopy(self._policies.get(resource, {"version": 1, "etag": "ACAB"}))
+
+    def set(self, resource: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Replace the policy. Raises ABORTED for an etag of another state, INVALID_ARGUMENT for a bad binding."""
+        for binding in given.get("bindings", []):
+            role = str(binding.get("role", ""))
+            if not _ROLE.fullmatch(role):
+                raise invalid(f"Role {role} is not supported for this resource.")
+            for member in binding.get("members", []):
+                if not _MEMBER.fullmatch(member):
+                    raise invalid(f"The member {member} is of an unknown type. Please set a valid type prefix.")
+        with self._lock:
+            current = self._policies.get(resource, {"version": 1, "etag": "ACAB"})
+            if given.get("etag") and given["etag"] != current["etag"]:
+                raise GoogleError(
+                    "ABORTED",
+                    "There were concurrent policy changes. Please retry the whole read-modify-write with exponential "
+                    "backoff.",
+                )
+            bindings = [binding for binding in given.get("bindings", []) if binding.get("members")]
+            content = {**given, "bindings": bindings, "version": given.get("version") or 1}
+            content.pop("etag", None)
+            tag = hashlib.sha256((current["etag"] + json.dumps(content, sort_keys=True)).encode()).digest()[:8]
+            self._policies[resource] = {**content, "etag": base64.b64encode(tag).decode()}
+            return copy.deepcopy(self._policies[resource])
+
+    def forget(self, resource: str) -> None:
+        """A resource is gone, and with it its policy."""
+        with self._lock:
+            self._policies.pop(resource, None)

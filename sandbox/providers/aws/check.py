@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelberth_provider.wire import UNKNOWN, Asset, is_unknown
+
 from sandbox.providers.aws import schema
-from sandbox.providers.wire import UNKNOWN, Asset, is_unknown
 
 DEFAULTS = "__defaults"
 """The inputs' list of the properties that the provider, not the program, filled in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sandbox.providers.wire import UNKNOWN, Asset
+from modelberth_provider.wire import UNKNOWN, Asset
 
 
 def canonical_json(text: str) -> Any:

@@ -10,15 +10,15 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
+from modelberth_provider import plugin
+from modelberth_provider.plugin import answer, init_failed
+from modelberth_provider.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
+from modelberth_provider.wire import UNKNOWN, decode, encode, is_unknown
 
-from sandbox.providers import plugin
 from sandbox.providers.aws import compare, schema
 from sandbox.providers.aws.check import DEFAULTS, Failure, auto_name, check_object
 from sandbox.providers.aws.cloud import Call, Cancelled, Cloud, CloudError, CreateFailed, Settings
 from sandbox.providers.aws.resource import Change, Resource, Values
-from sandbox.providers.plugin import answer, init_failed
-from sandbox.providers.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
-from sandbox.providers.wire import UNKNOWN, decode, encode, is_unknown
 
 VERSION = "7.51.1"
 """The official version whose behaviour this follows: the engine sees it as the plugin's version."""
@@ -107,7 +107,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return provider_pb2.InvokeResponse()
             return provider_pb2.InvokeResponse(**{"return": encode(function(self._cloud, arguments))})
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     # Resources
 
@@ -118,7 +118,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             inputs, failures = check(rules, name, olds, news, request.randomSeed, _autonaming(request))
             return provider_pb2.CheckResponse(inputs=encode(inputs), failures=_failures(failures))
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -127,7 +127,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             olds = decode(request.old_inputs) or state
             return self._diff(rules, olds, state, news, set(request.ignoreChanges))
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     def _diff(self, rules: Resource, olds: Values, state: Values, news: Values, ignored: set[str]) -> Any:
         changes = differences(rules, olds, news)
@@ -191,7 +191,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return init_failed(context, identifier, self._merge(rules, values, {}, call), str(error))
             return provider_pb2.CreateResponse(id=identifier, properties=encode(state))
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -209,7 +209,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 inputs = _imported(rules, after, self._cloud.settings.region)
             return provider_pb2.ReadResponse(id=identifier, properties=encode(after), inputs=encode(inputs))
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -237,7 +237,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return init_failed(context, request.id, self._state_or(call, rules, request.id, values), reason)
             return provider_pb2.UpdateResponse(properties=encode(self._read_back(call, rules, request.id, values)))
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -248,7 +248,7 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             rules.delete(call, request.id, state)
             return empty_pb2.Empty()
 
-        return answer(context, work, "AWS", CloudError, Refused, Cancelled)
+        return answer(context, work, "sandbox's AWS", CloudError, Refused, Cancelled)
 
     # Parts of the above
 

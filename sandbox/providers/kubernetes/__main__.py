@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from sandbox.providers import plugin
+from modelberth_provider import plugin
+
 from sandbox.providers.kubernetes.provider import KubernetesProvider
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from modelberth_provider.wire import UNKNOWN
+
 from sandbox.providers.kubernetes.cluster import Settings
-from sandbox.providers.wire import UNKNOWN
 
 Object = dict[str, Any]
 

@@ -33,14 +33,14 @@ from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import empty_pb2
+from modelberth_provider.plugin import EngineLog, answer, init_failed
+from modelberth_provider.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
+from modelberth_provider.wire import UNKNOWN, decode, encode, is_unknown, secret
 
 from sandbox.providers.kubernetes import awaiting, objects
 from sandbox.providers.kubernetes.awaiting import NotReady
 from sandbox.providers.kubernetes.cluster import NO_KIND, Cluster, ClusterError, Settings, Unreachable
 from sandbox.providers.kubernetes.objects import Object, annotation
-from sandbox.providers.plugin import EngineLog, answer, init_failed
-from sandbox.providers.stubs import plugin_pb2, provider_pb2, provider_pb2_grpc
-from sandbox.providers.wire import UNKNOWN, decode, encode, is_unknown, secret
 
 VERSION = "4.34.2"
 """The official version whose behaviour this follows: the engine sees it as the plugin's version."""
@@ -376,7 +376,7 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
         return self._cluster.get(obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"])
 
     def _answer(self, context: grpc.ServicerContext, work: Any) -> Any:
-        return answer(context, work, "Kubernetes", ClusterError, Refused)
+        return answer(context, work, "sandbox's Kubernetes", ClusterError, Refused)
 
 
 # The parts of the above

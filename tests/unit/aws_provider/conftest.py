@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 import pytest
+from modelberth_provider.stubs import provider_pb2, provider_pb2_grpc
+from modelberth_provider.wire import decode, encode
 from moto.server import ThreadedMotoServer
 
 from sandbox.providers.aws.provider import AwsProvider
-from sandbox.providers.stubs import provider_pb2, provider_pb2_grpc
-from sandbox.providers.wire import decode, encode
 
 
 class Engine:

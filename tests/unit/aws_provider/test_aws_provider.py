@@ -11,11 +11,11 @@ from typing import Any
 import boto3
 import grpc
 import pytest
+from modelberth_provider.stubs import provider_pb2
+from modelberth_provider.wire import UNKNOWN, Asset, decode, encode
 
 from sandbox.providers.aws import compare, schema
 from sandbox.providers.aws.resources import RESOURCES
-from sandbox.providers.stubs import provider_pb2
-from sandbox.providers.wire import UNKNOWN, Asset, decode, encode
 
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
 ENDPOINT = "aws:sagemaker/endpoint:Endpoint"

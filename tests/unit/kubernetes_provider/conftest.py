@@ -11,12 +11,12 @@ import grpc
 import pytest
 from google.protobuf import empty_pb2
 from kubernetes import client, config
+from modelberth_provider.stubs import provider_pb2, provider_pb2_grpc
+from modelberth_provider.wire import decode, encode
 
 from sandbox.kubernetes import control_plane
 from sandbox.kubernetes.control_plane import Cluster
 from sandbox.providers.kubernetes.provider import KubernetesProvider
-from sandbox.providers.stubs import provider_pb2, provider_pb2_grpc
-from sandbox.providers.wire import decode, encode
 
 Object = dict[str, Any]
 

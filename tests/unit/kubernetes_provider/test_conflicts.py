@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from modelberth_provider.stubs import provider_pb2
 
 from sandbox.kubernetes.control_plane import Cluster
-from sandbox.providers.stubs import provider_pb2
 
 from . import manifests
 from .conftest import Engine, Object, failure

@@ -12,10 +12,10 @@ from typing import Any
 import grpc
 import pytest
 from kubernetes import client
+from modelberth_provider.stubs import provider_pb2
+from modelberth_provider.wire import UNKNOWN, encode
 
 from sandbox.kubernetes.control_plane import Cluster
-from sandbox.providers.stubs import provider_pb2
-from sandbox.providers.wire import UNKNOWN, encode
 
 from . import manifests
 from .conftest import Engine, Object, failure

@@ -8,10 +8,10 @@ from pathlib import Path
 import grpc
 import pytest
 from kubernetes import client
+from modelberth_provider.stubs import provider_pb2
+from modelberth_provider.wire import UNKNOWN
 
 from sandbox.kubernetes.control_plane import Cluster
-from sandbox.providers.stubs import provider_pb2
-from sandbox.providers.wire import UNKNOWN
 
 from . import manifests
 from .conftest import Engine, Object, failure

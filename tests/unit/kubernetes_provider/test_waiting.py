@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import pytest
 from kubernetes import client
+from modelberth_provider.stubs import provider_pb2
 
 from sandbox.kubernetes.control_plane import Cluster
-from sandbox.providers.stubs import provider_pb2
 
 from . import manifests
 from .conftest import Engine, Object, failure, recorded

@@ -7,11 +7,12 @@ import mimetypes
 from collections.abc import Callable
 from typing import Any
 
+from modelberth_provider.wire import Asset
+
 from sandbox.providers.aws import convert, schema
 from sandbox.providers.aws.check import AutoName
 from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, CloudError, tag_list, tag_map
 from sandbox.providers.aws.resource import Change, Resource, Values
-from sandbox.providers.wire import Asset
 
 _NO_BUCKET = ("NoSuchBucket", "404", "NotFound")
 # https://docs.aws.amazon.com/general/latest/gr/s3.html: the website endpoints' hosted zones.

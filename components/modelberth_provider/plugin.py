@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -13,8 +16,8 @@ from typing import Any
 import grpc
 from google.protobuf import any_pb2
 
-from sandbox.providers.stubs import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
-from sandbox.providers.wire import encode
+from modelberth_provider.stubs import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
+from modelberth_provider.wire import encode
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 400 * 1024 * 1024),
@@ -38,7 +41,7 @@ def answer(context: grpc.ServicerContext, work: Callable[[], Any], provider: str
         _log.exception("internal error")
         context.abort(
             grpc.StatusCode.INTERNAL,
-            f"internal error of the sandbox's {provider} provider: {type(error).__name__}: {error}",
+            f"internal error of the {provider} provider: {type(error).__name__}: {error}",
         )
 
 
@@ -98,6 +101,13 @@ class EngineLog:
             with contextlib.suppress(grpc.RpcError):
                 self._stub.Log(engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text), timeout=5)
 
+    def status(self, urn: str, text: str) -> None:
+        """Show beside a resource what is being done, until something else is."""
+        if self._stub is not None:
+            request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text, urn=urn, ephemeral=True)
+            with contextlib.suppress(grpc.RpcError):
+                self._stub.Log(request, timeout=5)
+
 
 def serve(provider: Any, description: str) -> int:
     """Listen on loopback, print the port for the engine, serve until stopped."""
@@ -107,8 +117,21 @@ def serve(provider: Any, description: str) -> int:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
+
+    def stop(number: int, frame: object) -> None:
+        server.stop(grace=None)
+
     # The engine ends a plugin with an interrupt; an interrupted update reaches it through Cancel.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop(grace=None))
+        signal.signal(number, stop)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     server.wait_for_termination()
     return 0
+
+
+def _end_with_parent() -> None:
+    """End this process once the engine is gone: one that was killed tells its plugins nothing."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)

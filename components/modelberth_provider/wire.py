@@ -12,7 +12,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import struct_pb2
 
@@ -99,9 +99,9 @@ def is_unknown(value: Any) -> bool:
     if value is UNKNOWN:
         return True
     if isinstance(value, dict):
-        return any(is_unknown(item) for item in value.values())
+        return any(is_unknown(item) for item in cast("dict[str, Any]", value).values())
     if isinstance(value, list):
-        return any(is_unknown(item) for item in value)
+        return any(is_unknown(item) for item in cast("list[Any]", value))
     return False
 
 
@@ -177,7 +177,9 @@ def _encode(value: Any) -> struct_pb2.Value:
         fields = {_SIGNATURE: value.signature, "hash": value.hash, **dict(value.properties)}
         return struct_pb2.Value(struct_value=encode(fields))
     if isinstance(value, dict):
-        return struct_pb2.Value(struct_value=encode(value))
+        return struct_pb2.Value(struct_value=encode(cast("dict[str, Any]", value)))
     if isinstance(value, list | tuple):
-        return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_encode(item) for item in value]))
+        return struct_pb2.Value(
+            list_value=struct_pb2.ListValue(values=[_encode(item) for item in cast("list[Any]", value)])
+        )
     raise TypeError(f"cannot send a {type(value).__name__} to the engine")

@@ -1,0 +1,1 @@
+"""Vertex AI: models and their deployment."""

@@ -175,16 +175,15 @@ def _deployment(cluster: Cluster, live: Object) -> State:
     if progressing.get("reason") == "ProgressDeadlineExceeded":
         message = progressing.get("message")
         return False, f"Minimum number of Pods to consider the application live was not attained: {message}"
-    if failed.get("status") == "True" and _age(failed) > _REFUSED_SECONDS:
+    if failed.get("status") == "True" and _seconds_since(failed["lastTransitionTime"]) > _REFUSED_SECONDS:
         return False, str(failed.get("message"))
     wanted = spec.get("replicas", 1)
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     return updated >= wanted and available >= wanted and status.get("replicas", 0) == wanted, ""
 
 
-def _age(condition: Object) -> float:
-    since = datetime.fromisoformat(condition["lastTransitionTime"])
-    return (datetime.now(UTC) - since).total_seconds()
+def _seconds_since(time: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
 
 
 def _stateful_set(cluster: Cluster, live: Object) -> State:
@@ -220,7 +219,21 @@ def _job(cluster: Cluster, live: Object) -> State:
     failed = conditions.get("Failed", {})
     if failed.get("status") == "True":
         return False, f"Job has failed: {failed.get('message') or failed.get('reason')}"
+    if refused := _refused(cluster, live):
+        return False, f"Job's pods are refused: {refused}"
     return any(conditions.get(name, {}).get("status") == "True" for name in ("Complete", "Suspended")), ""
+
+
+def _refused(cluster: Cluster, job: Object) -> str:
+    """Why a Job that has had no pod yet gets none: admission refuses them, and has for a while. Only events tell."""
+    status = job.get("status") or {}
+    if any(status.get(name) for name in ("active", "succeeded", "failed", "terminating")):
+        return ""
+    for one in _events(cluster, job):
+        since = one.get("firstTimestamp") or one.get("eventTime")
+        if one.get("reason") == "FailedCreate" and since and _seconds_since(since) > _REFUSED_SECONDS:
+            return _short(one.get("message"))
+    return ""
 
 
 def _service(cluster: Cluster, live: Object) -> State:
@@ -294,6 +307,8 @@ def _reasons(cluster: Cluster, live: Object) -> list[str]:
         failed = _conditions(live).get("ReplicaFailure", {})
         if failed.get("status") == "True" and not any(str(failed.get("message")) in line for line in lines):
             lines.append(f"{live['kind']}: {failed.get('reason')}: {_short(failed.get('message'))}")
+        if key(live) == "v1/PersistentVolumeClaim":
+            lines += _without_class(cluster, live)
         if key(live) == "v1/Pod":
             return lines + list(_reasons_of_pod(cluster, live, is_named=True))
         if labels:
@@ -307,11 +322,27 @@ def _reasons(cluster: Cluster, live: Object) -> list[str]:
         return [f"why is not known: {error}"]
 
 
+def _without_class(cluster: Cluster, claim: Object) -> list[str]:
+    """That a claim names no storage class, and the cluster has no default; which ones it has."""
+    if "storageClassName" in (claim.get("spec") or {}):
+        return []
+    names = [one["metadata"]["name"] for one in cluster.list("storage.k8s.io/v1", "StorageClass", "")]
+    has = f"it has {', '.join(sorted(names))}" if names else "it has none at all"
+    advice = "set spec.storageClassName to one of them" if names else "install a storage provisioner"
+    return [
+        "PersistentVolumeClaim: spec.storageClassName is left out, and no storage class of the cluster is its default: "
+        f"{has}; {advice}, or mark one as the default"
+    ]
+
+
 def _warnings(cluster: Cluster, obj: Object) -> list[str]:
+    return [f"{one.get('reason')}: {_short(one.get('message'))}" for one in _events(cluster, obj)[-3:]]
+
+
+def _events(cluster: Cluster, obj: Object) -> list[Object]:
     metadata = obj["metadata"]
     selector = f"involvedObject.uid={metadata.get('uid')},type=Warning"
-    events = cluster.list("v1", "Event", metadata.get("namespace") or "default", fieldSelector=selector)
-    return [f"{one.get('reason')}: {_short(one.get('message'))}" for one in events[-3:]]
+    return cluster.list("v1", "Event", metadata.get("namespace") or "default", fieldSelector=selector)
 
 
 def _reasons_of_pod(cluster: Cluster, pod: Object, *, is_named: bool = False) -> Iterator[str]:

@@ -36,6 +36,8 @@ _HEAL_SECONDS = 90.0
 """How long an API server that answered before may be away; a restart takes a fraction of it."""
 _LONGEST_PAUSE = 5.0
 _RACES = 5
+_VERBS = ("get", "create", "patch", "delete")
+"""What an object's life takes; creation by server-side apply needs both create and patch."""
 _RBAC = re.compile(r'User "[^"]*" cannot \w+ resource')
 _WARNING = re.compile(r'\b299 \S+ "((?:[^"\\]|\\.)*)"')
 
@@ -110,17 +112,42 @@ class Settings:
     def active(self) -> tuple[Object, Object]:
         """The context and the cluster that the kubeconfig chooses; empty where there is none to be read."""
         try:
-            document = self.document()
-            if document is None:
-                paths = [self.kubeconfig] if self.kubeconfig else _default_files()
-                documents = [yaml.safe_load(_file(path).read_text()) or {} for path in paths if _file(path).is_file()]
-            else:
-                documents = [document]
+            documents = self._documents()
         except (OSError, ValueError, yaml.YAMLError):
             return {}, {}
-        chosen = self.context or next((one["current-context"] for one in documents if one.get("current-context")), "")
-        context = _named(documents, "contexts", "context", chosen)
+        context = _named(documents, "contexts", "context", self._chosen(documents))
         return context, _named(documents, "clusters", "cluster", str(context.get("cluster") or ""))
+
+    def mistake(self) -> str:
+        """What is wrong with the kubeconfig, where it is none or has no such context; empty where it is another."""
+        try:
+            documents = self._documents()
+        except (OSError, ValueError, yaml.YAMLError):
+            return ""
+        if not documents:
+            return (
+                f"there is no kubeconfig: looked for {', '.join(_default_files())}. Set KUBECONFIG, or "
+                "kubernetes:kubeconfig of the stack, to the file that your cluster gave you"
+            )
+        names = sorted({str(item.get("name")) for one in documents for item in one.get("contexts") or []})
+        chosen = self._chosen(documents)
+        if chosen in names:
+            return ""
+        where = ", ".join(_default_files()) if not self.kubeconfig else "the kubeconfig that is given"
+        if not names:
+            return f"{where}: there is no context in it, so that it is no kubeconfig, or an empty one"
+        named = f"no context is called {chosen!r}" if chosen else "no context is chosen"
+        return f"{named} in {where}: it has {', '.join(names)}; set kubernetes:context of the stack to one of them"
+
+    def _documents(self) -> list[Object]:
+        document = self.document()
+        if document is not None:
+            return [document]
+        paths = [self.kubeconfig] if self.kubeconfig else _default_files()
+        return [yaml.safe_load(_file(path).read_text()) or {} for path in paths if _file(path).is_file()]
+
+    def _chosen(self, documents: list[Object]) -> str:
+        return self.context or next((one["current-context"] for one in documents if one.get("current-context")), "")
 
 
 def _file(path: str) -> Path:
@@ -168,6 +195,7 @@ class Cluster:
         self._api: Any = None
         self._unreachable: Unreachable | None = None
         self._kinds: dict[str, dict[str, Kind]] = {}
+        self._missing: dict[tuple[Kind, str], list[str]] = {}
 
     # Objects
 
@@ -261,6 +289,32 @@ class Cluster:
                 return text
         return ""
 
+    def missing_verbs(self, api_version: str, kind: str, namespace: str) -> list[str]:
+        """Which of the verbs that the objects of a kind are kept by this user lacks; asked once for each namespace."""
+        asked = self.kind(api_version, kind)
+        place = (namespace or self.namespace) if asked.namespaced else ""
+        found = self._missing.get((asked, place))
+        if found is None:
+            found = self._missing[asked, place] = [
+                verb for verb in _VERBS if not self._may(verb, api_version, asked, place)
+            ]
+        return found
+
+    def _may(self, verb: str, api_version: str, kind: Kind, namespace: str) -> bool:
+        group = api_version.rpartition("/")[0]
+        attributes = {"verb": verb, "group": group, "resource": kind.plural, "namespace": namespace}
+        answer = self._request(
+            "POST",
+            "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            body={
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+            doing=f"ask whether {verb} is allowed on {kind.plural}",
+        )
+        return bool(answer["status"]["allowed"])
+
     # Requests
 
     def _request(self, method: str, path: str, **options: Any) -> Object:
@@ -327,7 +381,8 @@ class Cluster:
             path = self.settings.kubeconfig
             return config.new_client_from_config(config_file=str(_file(path)) if path else None, context=context)
         except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise Unreachable(f"configured Kubernetes cluster is unreachable: {_reason(error)}") from error
+            why = self.settings.mistake() or _reason(error)
+            raise Unreachable(f"configured Kubernetes cluster is unreachable: {why}") from error
 
     def _first_contact(self) -> None:
         for pause in (*_FIRST_PAUSES, None):

@@ -232,15 +232,15 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                 planned = self._cluster.planned(body, manager)
         except ClusterError as error:
             # One that exists is replaced, or else refused when it is made.
-            if not self._goes_by_inputs(error) and error.reason != "AlreadyExists":
+            if not self._goes_by_inputs(error, inputs) and error.reason != "AlreadyExists":
                 raise
             return _hidden(inputs)
         return _state(_without_status(planned), inputs, manager)
 
-    def _goes_by_inputs(self, error: ClusterError) -> bool:
+    def _goes_by_inputs(self, error: ClusterError, inputs: Object) -> bool:
         """Whether a preview goes on without the API server's answer."""
         if isinstance(error, Unreachable) or error.lacks_permission:
-            self._log.warn(f"{error}; the preview goes by the inputs alone")
+            self._log.warn(f"{self._explained(error, inputs)}; the preview goes by the inputs alone")
         # 404: its namespace comes in the same update.
         return (
             isinstance(error, Unreachable) or error.lacks_permission or error.reason == NO_KIND or error.status == 404
@@ -256,10 +256,22 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
                 return self._cluster.apply(body, manager, dry_run=False, force=_is_forced(inputs, settings))
             except ClusterError as error:
                 if error.reason != NO_KIND and error.status != 404:
-                    raise _conflict_explained(error) from error
+                    raise self._explained(error, inputs) from error
                 if pause is None or self._cancelled.wait(pause):
                     raise
         raise AssertionError("the last pause is None")
+
+    def _explained(self, error: ClusterError, inputs: Object) -> ClusterError:
+        """The error with what its reader needs: every verb that is missing, or how a conflict is decided."""
+        if not error.lacks_permission:
+            return _conflict_explained(error)
+        namespace = objects.metadata(inputs).get("namespace", "")
+        try:
+            missing = self._cluster.missing_verbs(inputs["apiVersion"], inputs["kind"], namespace)
+        except ClusterError:
+            return error
+        text = f"{error}; of what {inputs['kind']} objects take here this user lacks: {', '.join(missing)}"
+        return ClusterError(text, error.status, error.reason)
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         def work() -> Any:
@@ -270,9 +282,9 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
             try:
                 made = self._updated(inputs, manager, request)
             except ClusterError as error:
-                if request.preview and self._goes_by_inputs(error):
+                if request.preview and self._goes_by_inputs(error, inputs):
                     return provider_pb2.UpdateResponse(properties=encode(_hidden(inputs)))
-                raise _conflict_explained(error) from error
+                raise self._explained(error, inputs) from error
             if request.preview:
                 made = _without_status(made)
                 return provider_pb2.UpdateResponse(properties=encode(_state(made, inputs, manager)))

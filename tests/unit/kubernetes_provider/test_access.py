@@ -176,8 +176,15 @@ def test_what_was_in_a_cluster_that_is_gone_can_be_given_up(
     [
         ({"kubeconfig": "/nowhere/kubeconfig"}, "'/nowhere/kubeconfig' is neither a kubeconfig nor the path of one"),
         ({"kubeconfig": "a: [\n"}, "is neither a kubeconfig nor the path of one"),
-        ({"kubeconfig": "a: b\n"}, "kube-config"),
-        ({"kubeconfig": UNREACHABLE, "context": "other"}, "other"),
+        (
+            {"kubeconfig": "a: b\n"},
+            "the kubeconfig that is given: there is no context in it, so that it is no kubeconfig",
+        ),
+        (
+            {"kubeconfig": UNREACHABLE, "context": "other"},
+            "no context is called 'other' in the kubeconfig that is given: it has x; set kubernetes:context of the "
+            "stack to one of them",
+        ),
     ],
     ids=["path", "yaml", "content", "context"],
 )
@@ -187,6 +194,20 @@ def test_a_kubeconfig_that_is_none_is_named(serve: Callable[..., Engine], settin
     assert failure(caught).startswith("configured Kubernetes cluster is unreachable: ")
     assert told in failure(caught)
     assert "\n" not in failure(caught)
+
+
+def test_no_kubeconfig_at_all_is_told_with_where_it_was_looked_for(
+    serve: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    # Kubernetes' client reads the variable when it is imported.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    with pytest.raises(grpc.RpcError) as caught:
+        serve().create(manifests.config_map("c", a="b"))
+    assert failure(caught) == (
+        f"configured Kubernetes cluster is unreachable: there is no kubeconfig: looked for {tmp_path / 'none'}. Set "
+        "KUBECONFIG, or kubernetes:kubeconfig of the stack, to the file that your cluster gave you"
+    )
 
 
 # Refused
@@ -227,6 +248,8 @@ def test_a_missing_permission_names_verb_and_resource(
         somebody.delete(inputs, identifier, state)
     told = f'User "somebody" cannot {verb} resource "configmaps" in API group "" in the namespace "{namespace}"'
     assert told in failure(caught)
+    if verb != "delete":
+        assert failure(caught).endswith(f"of what ConfigMap objects take here this user lacks: {verb}")
 
 
 # Again

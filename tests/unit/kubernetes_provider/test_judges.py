@@ -73,6 +73,7 @@ def judged(api: client.ApiClient, tmp_path_factory: pytest.TempPathFactory) -> I
         for obj in written:
             if obj["kind"] == "CronJob":
                 server.apply(_run_of(obj))
+        assert server.warnings == []
         pods = eventually(lambda: _pods(server))
         yield Judged(server, written, [server.get(server.path(obj)) for obj in written], pods)
     finally:

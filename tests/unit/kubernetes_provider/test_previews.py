@@ -143,9 +143,11 @@ def test_a_user_who_may_not_apply_can_preview(serve: Callable[..., Engine], clus
     assert reader.diff(inputs, inputs, inputs).changes == NONE
     assert reader.update(inputs, inputs, inputs, preview=True) == inputs
     assert 'User "reader" cannot create resource "configmaps"' in reader.log.warnings[0]
-    assert reader.log.warnings[0].endswith("the preview goes by the inputs alone")
+    lacking = "of what ConfigMap objects take here this user lacks: get, create, patch, delete"
+    assert reader.log.warnings[0].endswith(f"{lacking}; the preview goes by the inputs alone")
     with pytest.raises(grpc.RpcError) as caught:
         reader.create(manifests.config_map("c", a="b"))
     assert 'User "reader" cannot get resource "configmaps" in API group "" in the namespace "default"' in failure(
         caught
     )
+    assert failure(caught).endswith(lacking)

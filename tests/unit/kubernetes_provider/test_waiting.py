@@ -280,6 +280,50 @@ def test_a_claim_without_a_storage_class_tells_so(engine: Engine) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(claim, timeout=1)
     assert "'w' timed out waiting to be Ready after 1 s" in failure(caught)
+    assert (
+        "spec.storageClassName is left out, and no storage class of the cluster is its default: it has none at all; "
+        "install a storage provisioner, or mark one as the default"
+    ) in failure(caught)
+
+
+@pytest.mark.parametrize("obj", [manifests.job("w"), manifests.deployment("w", skip=False)], ids=["job", "deployment"])
+def test_a_quota_that_refuses_pods_ends_the_wait_and_is_named(
+    engine: Engine, obj: Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the cluster's own controllers."""
+    monkeypatch.setattr("sandbox.providers.kubernetes.awaiting._REFUSED_SECONDS", 1)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}}
+    engine.create(quota)
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(obj, timeout=60)
+    assert "timed out" not in failure(caught)
+    assert "exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0" in failure(caught)
+    assert recorded(caught).id.endswith("/w")
+
+
+def test_an_image_that_cannot_be_pulled_is_named(
+    engine: Engine, api: client.ApiClient, namespace: str, patch: Patch
+) -> None:
+    """The status and the event are those that a kubelet writes; it is the API server that keeps them."""
+    message = 'Back-off pulling image "registry.invalid/none:1": ErrImagePull: failed to resolve reference'
+    waits = {"reason": "ImagePullBackOff", "message": message}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "w"}, "spec": manifests.pod_spec()}
+    path, core = f"/api/v1/namespaces/{namespace}/pods/w", client.CoreV1Api(api)
+
+    def pull_fails() -> None:
+        container = {"name": "main", "image": "registry.invalid/none:1", "imageID": "", "ready": False}
+        statuses = [container | {"restartCount": 0, "state": {"waiting": waits}}]
+        found = patch(path, {"status": {"containerStatuses": statuses}}, "status")
+        involved = {"kind": "Pod", "name": "w", "namespace": namespace, "uid": found["metadata"]["uid"]}
+        event = {"metadata": {"name": "w.1"}, "involvedObject": involved, "type": "Warning", "reason": "Failed"}
+        core.create_namespaced_event(namespace, event | {"message": "Failed to pull image"})
+
+    with pytest.raises(grpc.RpcError) as caught:
+        waiting(lambda: engine.create(pod, timeout=4), pull_fails, exists(api, path))
+    told = failure(caught)
+    assert "'w' timed out waiting to be Ready after 4 s" in told
+    assert f"container main: ImagePullBackOff {message}" in told
+    assert "Pod: Failed: Failed to pull image" in told
 
 
 def test_skip_await_waits_for_nothing(engine: Engine) -> None:

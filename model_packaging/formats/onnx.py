@@ -48,7 +48,6 @@ class _Session:
         self.session = session
         self.signature = signature
         self.inputs: dict[str, Any] = {item.name: item for item in session.get_inputs()}
-        self.outputs: list[Any] = session.get_outputs()
         columns = [item["name"] for item in signature["inputs"]]
         self.per_column = set(self.inputs) == set(columns)
         if not self.per_column and len(self.inputs) != 1:
@@ -68,20 +67,19 @@ class _Session:
     def run_columns(self, columns: Columns) -> tuple[np.ndarray, np.ndarray | None]:
         found: list[Any] = self.session.run(None, self._feed(columns))
         rows = count(columns)
-        outputs = {item.name: value for item, value in zip(self.outputs, found, strict=True)}
         classes = self.signature["outputs"].get("classes") or []
         if self.signature["outputs"]["task"] == "regression":
             return np.asarray(found[0]).reshape(rows), None
         probabilities = None
         labels = None
-        for value in outputs.values():
+        for value in found:
             if isinstance(value, list):  # a ZipMap: one dictionary per row
                 keyed = [{class_key(key): item for key, item in row.items()} for row in value]
                 probabilities = np.array([[row[class_key(name)] for name in classes] for row in keyed])
-            elif np.ndim(value) == 2 and np.shape(value)[1] == len(classes):
-                probabilities = np.asarray(value)
-            elif np.size(value) == rows:
-                labels = np.asarray(value).ravel()
+            elif value.ndim == 2 and value.shape[1] == len(classes):
+                probabilities = value
+            elif value.size == rows:
+                labels = value.ravel()
         if labels is None:
             if probabilities is None:
                 raise PackageError(f"{MODEL_FILE}: gives neither labels nor probabilities", file=MODEL_FILE)

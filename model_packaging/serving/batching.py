@@ -8,7 +8,8 @@ server cost about as much as one. (Crankshaw et al., "Clipper: A Low-Latency Onl
 
 Handing a prediction to a worker and back costs two switches between threads, on a busy machine milliseconds. So
 while predictions have been taking less than `inline_milliseconds`, they run on the event loop; requests that arrive
-meanwhile wait in their sockets, and are joined all the same. The first prediction of all goes to a worker.
+meanwhile wait in their sockets, and are joined all the same. The first prediction of all goes to a worker. Where
+requests have been coming one by one, the next does not even wait for the event loop to look for company.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dataclasses import dataclass
 
 from model_packaging.formats.predictor import Columns, Predictions, joined
 from model_packaging.serving.limits import Limits
+
+_COMPANY_PASSES = 16
+"""Lone predictions after which the next request is not expected to have company."""
 
 
 @dataclass(slots=True)
@@ -51,11 +55,29 @@ class Batcher:
         self._inline_seconds = limits.inline_milliseconds / 1000
         self._turn: asyncio.Handle | None = None
         self._seconds: float | None = None
+        self._company = _COMPANY_PASSES
+        self._here_already = False
 
     @property
     def pending(self) -> int:
         """Requests that run or wait."""
         return self._in_progress + len(self._queue)
+
+    def at_once(self, columns: Columns) -> Predictions | None:
+        """The predictions of a quick model for a request that seems to be alone; None where it must be `put`. Raises
+        what `predict` raises."""
+        if self._company or self._running or self._turn is not None or not self._quick:
+            return None
+        if self._here_already:
+            self._company = _COMPANY_PASSES
+            return None
+        self._here_already = True
+        asyncio.get_running_loop().call_soon(self._gone)
+        began = time.perf_counter()
+        try:
+            return self._predict(columns)
+        finally:
+            self._took(time.perf_counter() - began)
 
     def put(self, columns: Columns, rows: int) -> asyncio.Future[Predictions]:
         """The future predictions of some rows. The future raises what `predict` raised for these rows alone; who
@@ -72,6 +94,9 @@ class Batcher:
         elif self._running < self._workers and self._timer is None:
             self._timer = loop.call_later(self._patience, self._start, loop)
         return answer
+
+    def _gone(self) -> None:
+        self._here_already = False
 
     @property
     def _quick(self) -> bool:
@@ -137,8 +162,8 @@ class Batcher:
     def _done(
         self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[_Outcome], seconds: float
     ) -> None:
-        # One slow prediction is remembered for some dozens of quick ones.
-        self._seconds = max(seconds, (self._seconds or 0) * 0.9)
+        self._took(seconds)
+        self._company = _COMPANY_PASSES if len(batch) > 1 else max(self._company - 1, 0)
         self._running -= 1
         self._in_progress -= len(batch)
         for one, outcome in zip(batch, outcomes, strict=True):
@@ -150,3 +175,7 @@ class Batcher:
                 one.answer.set_result(outcome)
         if self._queue and self._turn is None:
             self._turn = loop.call_soon(self._start, loop)
+
+    def _took(self, seconds: float) -> None:
+        # One slow prediction is remembered for some dozens of quick ones.
+        self._seconds = max(seconds, (self._seconds or 0) * 0.9)

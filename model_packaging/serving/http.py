@@ -26,10 +26,19 @@ _PATHS = 64
 """Paths whose route is remembered. A model has about a dozen, and anybody may ask for others."""
 
 
+def header(request: Request, name: bytes) -> str | None:
+    """The value of a header, whose name is given in small letters; None where it was not sent. Starlette's mapping of
+    headers is made anew for each request, which costs more than the few that are looked at."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
 async def read_body(request: Request, limits: Limits) -> bytes:
     """The request's body. RequestProblem: 413 over the limit, 408 where it comes too slowly."""
     most = limits.max_body_bytes
-    announced = request.headers.get("content-length", "")
+    announced = header(request, b"content-length") or ""
     length = int(announced) if announced.isdigit() and len(announced) < 20 else 0
     if length > most * _DISCARD:
         raise _too_large(most)

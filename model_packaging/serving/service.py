@@ -168,6 +168,9 @@ class Service:
 
     async def predict_columns(self, columns: Columns) -> Predictions:
         """The predictions of a small request, which may be joined with others. RequestProblem as for `answer`."""
+        found = self._batcher.at_once(columns)
+        if found is not None:
+            return found
         self._admit()
         future = self._batcher.put(columns, count(columns))
         timer = asyncio.get_running_loop().call_later(self.limits.timeout_seconds, self._expire, future)

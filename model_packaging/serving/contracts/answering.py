@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from model_packaging.formats.predictor import Columns
 from model_packaging.serving import columnar, media
-from model_packaging.serving.http import read_body
+from model_packaging.serving.http import header, read_body
 from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
 from model_packaging.serving.service import Service
@@ -32,7 +32,7 @@ async def predict(
         len(body),
         lambda: decode(body),
         lambda predictions: columnar.write(predictions, wanted, service.classes),
-        request.headers.get("x-request-id"),
+        header(request, b"x-request-id"),
     )
     request.state.rows = rows  # for the access log
     return Response(content, media_type=wanted)
@@ -40,8 +40,8 @@ async def predict(
 
 async def predict_media(request: Request, service: Service, decode_json: Callable[[bytes], RawRows]) -> Response:
     """The predictions for a body of any media type; JSON has the contract's own form."""
-    given = media.content_type(request.headers.get("content-type"))
-    wanted = media.accepted(request.headers.get("accept"), given.name)
+    given = media.content_type(header(request, b"content-type"))
+    wanted = media.accepted(header(request, b"accept"), given.name)
 
     def decode(body: bytes) -> Columns:
         return service.typed(decode_json(body)) if given.name == media.JSON else service.read(body, given)
@@ -51,7 +51,7 @@ async def predict_media(request: Request, service: Service, decode_json: Callabl
 
 def require_content_type(request: Request, *allowed: str) -> None:
     """RequestProblem (415) where the body is said to be anything else; nothing needs to be said."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
     if given and given not in allowed:
         raise RequestProblem(415, f"content type {quoted(given)} is not supported here: send {' or '.join(allowed)}")
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from model_packaging.serving import media
 from model_packaging.serving.contracts import answering
+from model_packaging.serving.http import header
 from model_packaging.serving.service import Service
 
 
@@ -23,8 +24,8 @@ def routes(service: Service) -> list[Route]:
         return answering.health(service)
 
     async def invocations(request: Request) -> Response:
-        given = media.content_type(request.headers.get("content-type"))
-        wanted = media.accepted(request.headers.get("accept"), given.name)
+        given = media.content_type(header(request, b"content-type"))
+        wanted = media.accepted(header(request, b"accept"), given.name)
         return await answering.predict(request, service, lambda body: service.read(body, given), wanted)
 
     return [Route("/ping", ping), Route("/invocations", invocations, methods=["POST"])]

@@ -169,6 +169,26 @@ async def test_quick_predictions_run_on_the_event_loop_and_are_joined_too() -> N
 
 
 @pytest.mark.asyncio
+async def test_who_has_been_alone_is_answered_at_once_until_company_comes(model: Model) -> None:
+    service = started(model, inline_milliseconds=1e6)
+    for _ in range(20):
+        await ask(service, 1)
+        await asyncio.sleep(0)
+    asking = service.predict_columns({"x": np.array([5.0])})
+    with pytest.raises(StopIteration) as done:  # it is answered without a turn of the event loop
+        asking.send(None)
+    assert done.value.value.objects() == [10]
+    await asyncio.sleep(0)
+    model.batches.clear()
+    assert await asyncio.gather(*(ask(service, n) for n in (2, 3, 4))) == [[4], [6], [8]]
+    assert await asyncio.gather(*(ask(service, n) for n in (2, 3, 4))) == [[4], [6], [8]]
+    assert model.batches == [1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        await ask(service, 13)
+    service.close()
+
+
+@pytest.mark.asyncio
 async def test_after_a_slow_prediction_workers_predict() -> None:
     threads: list[str] = []
 

@@ -109,6 +109,22 @@ def test_a_prediction_that_takes_too_long_is_504(serve: Serve, churn: Package, t
     (tmp_path / "held").touch()
 
 
+def test_an_answer_comes_in_one_piece_after_a_continue_and_in_a_pipeline(serve: Serve, churn: Package) -> None:
+    server = serve(churn.path, "--port", "0").ready()
+    head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    length = f"Content-Length: {len(GOOD)}\r\n"
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=30) as client:
+        client.sendall(f"{head}{length}Expect: 100-continue\r\n\r\n".encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(GOOD.encode())
+        whole = client.recv(65536)
+        assert whole.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(whole.partition(b"\r\n\r\n")[2])["predictions"]
+        client.sendall(f"{head}{length}\r\n{GOOD}{head}{length}Connection: close\r\n\r\n{GOOD}".encode())
+        both = b"".join(iter(lambda: client.recv(65536), b""))
+    assert both.count(b"HTTP/1.1 200 ") == both.count(b'"predictions"') == 2
+
+
 def test_a_failing_model_is_500_and_the_server_goes_on(serve: Serve, churn: Package) -> None:
     server = serve(churn.path, "--port", "0", program=FAILING).ready()
     answer = server.ask("66,60.5,pro", media.CSV)

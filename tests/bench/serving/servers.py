@@ -195,7 +195,9 @@ def process(server: Server, folder: Path, ports: list[int]) -> Iterator[subproce
     place = {"port": ports[0], "other": ports[1], "third": ports[2], "folder": folder}
     extra = {name: value.format(**place) for name, value in server.environment}
     path = os.pathsep.join([str(interpreter.parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": path, **extra}
+    # Bytecode is kept, as it is in an image that pip has made: else a start would be mostly compiling.
+    kept = {"PYTHONPYCACHEPREFIX": str(cache_folder() / "bench" / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, **kept, "OMP_NUM_THREADS": "1", "PATH": path, **extra}
     where = folder
     if server.requires:
         where = folder / server.name.replace(" ", "-")

@@ -21,7 +21,9 @@ class Gap:
 
 FEATURES: dict[str, str] = {
     "bake_over_an_hour": "watch the alarms for more than an hour after each step of an update",
+    "bake_with_kserve": "watch the alarms during an update where KServe serves",
     "canary_of_one_replica": "give a canary its share of the traffic where one replica runs",
+    "canary_with_kserve": "give a canary its share of the traffic where KServe serves",
     "day_and_weekday": "restrict both the day of the month and the day of the week of a schedule",
     "disk_utilization": "measure how full the disks of the replicas are",
     "flexible_window": "start a scheduled run later than it is due",

@@ -3,6 +3,7 @@
 Each folder below `modules` pins what a program is made of.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -169,21 +170,35 @@ KUBECONFORM = _program(
     minutes="seconds",
 )
 
+KSERVE = _program(
+    name="KServe's controller",
+    version="v0.20.0",
+    source=_MODULES / "kserve",
+    package="github.com/kserve/kserve/cmd/manager",
+    executable="kserve-controller",
+    space_bytes=3 * _GIGABYTE,
+    minutes="about 5 minutes on two cores",
+)
+
 
 def is_built(program: GoProgram) -> bool:
     """Whether the program needs no building any more."""
     return (_target(program) / program.executable).exists()
 
 
-def folder(program: GoProgram) -> Path:
+def folder(program: GoProgram, complete: Callable[[Path, Callable[[str], Path]], None] | None = None) -> Path:
     """Return the folder that holds the program's executables; build them if they are not there.
+
+    Args:
+        program: What is wanted.
+        complete: Adds to the folder when it is built; see `go_tools.build`.
 
     Raises:
         ModelberthError: they cannot be built; the text says why.
     """
     target = _target(program)
     if not is_built(program):
-        build(program, target)
+        build(program, target, complete)
     return target
 
 

@@ -17,7 +17,11 @@ def asking(package: Path) -> dict[str, dict[str, Any]]:
     rival = {"primary": {"weight": 75}, "rival": {"weight": 25, "package": str(package)}}
     return {
         "bake_over_an_hour": {"endpoint": {"rollout": {"bake": "2h"}}},
+        "bake_with_kserve": {"endpoint": {"rollout": {"bake": "5m"}, "kubernetes": {"serving": "kserve"}}},
         "canary_of_one_replica": {"endpoint": {"scale": {"min": 1}, "rollout": {"canary": "10%"}}},
+        "canary_with_kserve": {
+            "endpoint": {"scale": {"min": 2}, "rollout": {"canary": "50%"}, "kubernetes": {"serving": "kserve"}}
+        },
         "day_and_weekday": {"retraining": {"schedule": "0 3 1 * 1"}},
         "disk_utilization": {"alarms": {"disk_utilization": {"above": "90%"}}},
         "flexible_window": {"retraining": {"flexible_window": "1h"}},

@@ -50,12 +50,18 @@ class Made:
 class Cloud(Mocks):
     """Answers as AWS does: with ARNs, addresses and the names that were left out; with none for what is `new`.
 
-    A cluster answers with its objects, in the namespace `default` where none is told, and with the Secrets that are
-    there: their data by `<namespace>/<name>`.
+    A cluster answers with its objects, in the namespace `default` where none is told, with the Secrets that are there,
+    their data by `<namespace>/<name>`, and with other objects that are there, by `<kind>/<namespace>/<name>`.
     """
 
-    def __init__(self, *, new: bool, secrets: Mapping[str, Mapping[str, str]]) -> None:
-        self.new, self.secrets = new, secrets
+    def __init__(
+        self,
+        *,
+        new: bool,
+        secrets: Mapping[str, Mapping[str, str]],
+        objects: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        self.new, self.secrets, self.objects = new, secrets, objects
         self.calls: list[MockCallArgs] = []
 
     def call(self, args: MockCallArgs) -> Any:
@@ -85,6 +91,11 @@ class Cloud(Mocks):
         if args.resource_id:
             namespace, _, name = args.resource_id.rpartition("/")
             address = f"{namespace or 'default'}/{name}"
+            kind = args.typ.rpartition(":")[2]
+            if kind != "Secret":
+                if f"{kind}/{address}" not in self.objects:
+                    raise KeyError(f'{kind} "{name}" not found')
+                return address, dict(self.objects[f"{kind}/{address}"])
             found = self.secrets.get(address)
             if found is None:
                 raise KeyError(f'secrets "{name}" not found')
@@ -161,6 +172,7 @@ def deploy(
     stack: str = "dev",
     made: list[Made] | None = None,
     secrets: Mapping[str, Mapping[str, str]] | None = None,
+    objects: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Deployed:
     """Run a program against the mocks until everything that it asked for is there.
 
@@ -172,10 +184,11 @@ def deploy(
         stack: The stack's name.
         made: Where resources are put too, for a program that raises.
         secrets: The data of the cluster's Secrets, by `<namespace>/<name>`.
+        objects: Other objects of the cluster, by `<kind>/<namespace>/<name>`.
     """
 
     def run() -> Deployed:
-        cloud = Cloud(new=preview and not known, secrets=secrets or {})
+        cloud = Cloud(new=preview and not known, secrets=secrets or {}, objects=objects or {})
         engine = Engine(cloud)
         if made is not None:
             engine.made = made

@@ -18,6 +18,14 @@ STORE = {
 BUCKET = "shop-dev-churn-bucket"
 NAMESPACE = "shop-dev-churn"
 SECRETS = {"storage/objects": STORE, f"{NAMESPACE}/{BUCKET}": STORE, "default/models": STORE}
+KSERVE: dict[str, dict[str, Any]] = {
+    "ConfigMap/kserve/inferenceservice-config": {"data": {"deploy": '{"defaultDeploymentMode": "Standard"}'}},
+    "Deployment/kserve/kserve-controller-manager": {
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "manager", "image": "kserve/kserve-controller:v0.20.0"}]}}
+        }
+    },
+}
 WATCHED = {"prometheus_url": "http://prometheus.monitoring.svc:9090", "pushgateway_url": "http://push.monitoring:9091"}
 ALARMS = {
     "latency_p95": {"above": "200ms"},

@@ -5,7 +5,7 @@ an update that succeeded. In between a Job inside the cluster moves the replicas
 after the bake time, and back where an alarm fires. It goes on where `pulumi up` is broken off.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -19,7 +19,7 @@ from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
 from ...spec import ComputeSpec, Spec
-from . import objects, pods, policies, rights, store, values
+from . import kserve, objects, pods, policies, rights, store, values
 from .objects import StoreOptions
 
 PORT = 8080
@@ -47,6 +47,11 @@ class IngressOptions(Spec):
 class Options(StoreOptions):
     """`endpoint.kubernetes`: what only Kubernetes has."""
 
+    serving: Literal["workloads", "kserve"] = "workloads"
+    """What runs the replicas: `workloads` for plain Deployments, whose updates are watched and go back; `kserve` for an
+    InferenceService of the KServe that is installed, in Standard mode."""
+    kserve_namespace: values.Namespace = "kserve"
+    """Where KServe's controller and its settings are."""
     accelerators: dict[values.ExtendedResource, Accelerators] = Field(default_factory=dict[str, int])
     """Extended resources of one replica, such as {nvidia.com/gpu: 1}."""
     ingress: IngressOptions | None = None
@@ -68,7 +73,10 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         problems.append(refusal(args.platform, "variants", f"{where}.variants"))
     if args.shadow is not None:
         problems.append(refusal(args.platform, "shadow", f"{where}.shadow"))
-    if args.rollout.canary is not None and args.scale.min == 1:
+    serves_itself = options.serving == "workloads"
+    if not serves_itself:
+        problems += kserve.check(args, where)
+    if serves_itself and args.rollout.canary is not None and args.scale.min == 1:
         problems.append(refusal(args.platform, "canary_of_one_replica", f"{where}.rollout.canary"))
     if args.scale.autoscaled and "requests_per_replica" in args.scale.model_fields_set:
         problems.append(refusal(args.platform, "requests_per_replica", f"{where}.scale.requests_per_replica"))
@@ -79,7 +87,7 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         )
     if args.compute.cpu < 0.001:
         problems.append(f"{where}.compute.cpu: {args.compute.cpu!r} is out of range: Kubernetes counts in thousandths")
-    if args.rollback_alarms and options.prometheus_url is None:
+    if serves_itself and args.rollback_alarms and options.prometheus_url is None:
         problems.append(
             f"{where}.{args.platform}.prometheus_url: is missing: an update is watched by alarms, and it is Prometheus "
             "that knows which of them fire; write its address as pods reach it"
@@ -122,22 +130,35 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     namespace = objects.settled(account.metadata, "namespace")
     access = store.reach(f"{name}-store", component, namespace, secret)
     stored = store.uploaded_package(args.bucket, access, package)
-    deployment = _deployment(name, endpoint, package, stored, secret, account, options, args, component)
-    rolled_out = _rollout(name, endpoint, deployment, package, options, args, component)
-    after = child.merge(pulumi.ResourceOptions(depends_on=[rolled_out]))
+    pod = _pod(endpoint, package, stored, secret, account, options, args)
+    if options.serving == "kserve":
+        served: pulumi.CustomResource = kserve.inference_service(
+            f"{name}-inference",
+            described,
+            pod,
+            _annotations(package),
+            kserve.installation(name, endpoint, namespace, options.kserve_namespace, component),
+            options.cpu_target,
+            args,
+            child,
+        )
+    else:
+        deployment = _deployment(name, endpoint, package, pod, options, args, component)
+        served = _rollout(name, endpoint, deployment, package, options, args, component)
+        if args.scale.autoscaled:
+            after = child.merge(pulumi.ResourceOptions(depends_on=[served]))
+            _scaling(name, endpoint, deployment, package, options, args, after)
     kubernetes.policy.v1.PodDisruptionBudget(
         f"{name}-disruption",
         metadata=described,
         spec={"max_unavailable": 1, "selector": {"match_labels": objects.labels(_COMPONENT, endpoint)}},
         opts=child,
     )
-    if args.scale.autoscaled:
-        _scaling(name, endpoint, deployment, package, options, args, after)
     url = pulumi.Output.concat("http://", endpoint, ".", namespace, ".svc")
     if options.ingress is not None:
         url = _ingress(name, service, options.ingress, described, child)
     # Everything that others use comes after the rollout, so that one that went back is never taken for a success.
-    verified = rolled_out.id.apply(lambda _: endpoint)
+    verified = served.id.apply(lambda _: endpoint)
     return EndpointOutputs(
         name=verified,
         url=pulumi.Output.all(url, verified).apply(lambda both: f"{both[0]}/invocations"),
@@ -163,8 +184,17 @@ def _replica(package: Package, options: Options, args: ModelEndpointArgs) -> lis
     ]
 
 
-def _deployment(
-    name: str,
+def _annotations(package: Package) -> dict[str, str]:
+    """Return the annotations of a replica's pod."""
+    return {
+        "modelberth/package-digest": package.digest,
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(PORT),
+        "prometheus.io/path": "/metrics",
+    }
+
+
+def _pod(
     endpoint: str,
     package: Package,
     stored: pulumi.Output[str],
@@ -172,12 +202,8 @@ def _deployment(
     account: kubernetes.core.v1.ServiceAccount,
     options: Options,
     args: ModelEndpointArgs,
-    component: pulumi.ComponentResource,
-) -> kubernetes.apps.v1.Deployment:
-    content = _replica(package, options, args)
-    revision = content_name(endpoint, content, longest=52)
-    labels = objects.labels(_COMPONENT, endpoint) | {REVISION: revision}
-    described = objects.metadata(args, options, revision, _COMPONENT, endpoint)
+) -> kubernetes.core.v1.PodSpecArgsDict:
+    """Return a replica's pod: the package is fetched and checked, then served."""
     environment: dict[str, pulumi.Input[str]] = {
         "MODELBERTH_HOST": "0.0.0.0",
         "MODELBERTH_PACKAGE_DIGEST": package.digest,
@@ -235,6 +261,22 @@ def _deployment(
             "label_selector": {"match_labels": objects.labels(_COMPONENT, endpoint)},
         }
     ]
+    return spec
+
+
+def _deployment(
+    name: str,
+    endpoint: str,
+    package: Package,
+    pod: kubernetes.core.v1.PodSpecArgsDict,
+    options: Options,
+    args: ModelEndpointArgs,
+    component: pulumi.ComponentResource,
+) -> kubernetes.apps.v1.Deployment:
+    content = _replica(package, options, args)
+    revision = content_name(endpoint, content, longest=52)
+    labels = objects.labels(_COMPONENT, endpoint) | {REVISION: revision}
+    described = objects.metadata(args, options, revision, _COMPONENT, endpoint)
     return kubernetes.apps.v1.Deployment(
         content_name(f"{name}-revision", content),
         # The rollout waits for its pods, and says why they don't come up.
@@ -244,18 +286,7 @@ def _deployment(
             "selector": {"match_labels": {objects.INSTANCE: endpoint, REVISION: revision}},
             "strategy": {"type": "RollingUpdate", "rolling_update": {"max_unavailable": 0, "max_surge": 1}},
             "progress_deadline_seconds": options.startup_timeout_seconds + 60,
-            "template": {
-                "metadata": {
-                    "labels": labels,
-                    "annotations": {
-                        "modelberth/package-digest": package.digest,
-                        "prometheus.io/scrape": "true",
-                        "prometheus.io/port": str(PORT),
-                        "prometheus.io/path": "/metrics",
-                    },
-                },
-                "spec": spec,
-            },
+            "template": {"metadata": {"labels": labels, "annotations": _annotations(package)}, "spec": pod},
         },
         opts=pulumi.ResourceOptions(parent=component),
     )

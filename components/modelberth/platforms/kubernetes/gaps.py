@@ -3,10 +3,20 @@
 from ...gaps import Gap
 
 GAPS = {
+    "bake_with_kserve": Gap(
+        "ours",
+        "KServe replaces replicas one by one as they become ready, and nothing of ours watches it: leave bake out, or "
+        "write serving: workloads",
+    ),
     "canary_of_one_replica": Gap(
         "ours",
         "a Service shares requests by replicas, so scale.min must be at least 2; or leave canary out: all traffic then "
         "shifts at once, watched",
+    ),
+    "canary_with_kserve": Gap(
+        "vendor",
+        "in Standard mode KServe takes no canary of a container, and drops canaryTrafficPercent, which is for "
+        "Knative's mode: leave canary out, or write serving: workloads",
     ),
     "disk_utilization": Gap(
         "never", "a replica's file system can't be written, and its scratch space counts as memory or is the node's"

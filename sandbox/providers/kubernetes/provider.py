@@ -239,7 +239,8 @@ class KubernetesProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _goes_by_inputs(self, error: ClusterError, inputs: Object) -> bool:
         """Whether a preview goes on without the API server's answer."""
-        if isinstance(error, Unreachable) or error.lacks_permission:
+        # A definition may come in the same update; whether it does is not known here.
+        if isinstance(error, Unreachable) or error.lacks_permission or error.reason == NO_KIND:
             self._log.warn(f"{self._explained(error, inputs)}; the preview goes by the inputs alone")
         # 404: its namespace comes in the same update.
         return (

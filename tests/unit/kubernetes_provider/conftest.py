@@ -155,9 +155,10 @@ def serve() -> Iterator[Callable[..., Engine]]:
 
 @pytest.fixture
 def namespace(api: client.ApiClient, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A namespace of the test's own, with the service account that the controllers give it."""
     core = client.CoreV1Api(api)
     name = core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(generate_name="test-"))).metadata.name
+    eventually(lambda: core.list_namespaced_service_account(name).items)
     yield name
     core.delete_namespace(name)
 

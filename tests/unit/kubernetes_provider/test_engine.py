@@ -145,6 +145,33 @@ def test_without_a_cluster_preview_works_and_up_fails_with_one_line(pulumi: Run,
     assert "Traceback" not in told
 
 
+LACKING = """
+import pulumi, pulumi_kubernetes as kubernetes
+kubernetes.core.v1.ConfigMap("c", data={"a": "b"}, metadata={"name": "c", "namespace": "%s"})
+kubernetes.apiextensions.CustomResource(
+    "r", api_version="monitoring.coreos.com/v1", kind="PrometheusRule", spec={"groups": []},
+    metadata={"name": "r", "namespace": "%s"},
+)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_rights_and_definitions_that_are_missing_are_told_at_once(
+    pulumi: Run, tmp_path: Path, cluster: Cluster, namespace: str
+) -> None:
+    write(tmp_path, LACKING % (namespace, namespace))
+    pulumi("config", "set", "kubernetes:kubeconfig", str(cluster.write_kubeconfig(tmp_path / "k", "nobody")))
+    rights = "of what ConfigMap objects take here this user lacks: get, create, patch, delete"
+    definition = 'no matches for kind "PrometheusRule" in version "monitoring.coreos.com/v1": install the definitions'
+    previewed = pulumi("preview", "--suppress-progress").stdout
+    assert f"{rights}; the preview goes by the inputs alone" in previewed
+    assert definition in previewed
+    told = pulumi("up", *QUIET, "--continue-on-error", fails=True).stdout
+    for text in (rights, definition):
+        assert text in told
+    assert "Traceback" not in told
+
+
 def _nowhere() -> str:
     document: Any = {
         "apiVersion": "v1",

@@ -44,9 +44,6 @@ def exists(api: client.ApiClient, path: str) -> Callable[[], bool]:
 @pytest.fixture
 def idle_controllers(cluster: Cluster, api: client.ApiClient, namespace: str) -> Iterator[None]:
     """The controllers stand still, so that a status stays as the test writes it."""
-    account = exists(api, f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
-    while not account():
-        threading.Event().wait(0.05)
     process = cluster.processes.find("kube-controller-manager")
     assert process is not None
     process.suspend()

@@ -17,6 +17,7 @@ from modelberth_provider.wire import decode, encode
 from sandbox.kubernetes import control_plane
 from sandbox.kubernetes.control_plane import Cluster
 from sandbox.providers.kubernetes.provider import KubernetesProvider
+from tests.unit.kubernetes_cluster.eventually import eventually
 
 Object = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Resources of the plugin: Model.
+"""Resources of the plugin: Model, DeployedModel.
 
 Written by `python -m modelberth_provider.sdk` from the plugin's schema: change it there.
 """
@@ -12,15 +12,21 @@ from typing import Any, cast
 import pulumi
 
 __all__ = [
+    "AutomaticResourcesArgs",
+    "AutoscalingMetricSpecArgs",
     "ContainerSpecArgs",
+    "DedicatedResourcesArgs",
+    "DeployedModel",
     "EncryptionSpecArgs",
     "EnvVarArgs",
     "ExplanationSpecArgs",
     "HttpGetArgs",
+    "MachineSpecArgs",
     "Model",
     "PortArgs",
     "PredictSchemataArgs",
     "ProbeArgs",
+    "RolloutArgs",
 ]
 
 
@@ -226,6 +232,123 @@ class EncryptionSpecArgs:
         kms_key_name: pulumi.Input[str],
     ) -> None:
         pulumi.set(self, "kms_key_name", kms_key_name)
+
+
+@pulumi.input_type
+class MachineSpecArgs:
+    """One machine."""
+
+    machine_type: pulumi.Input[str] = pulumi.property("machineType")
+    """The type, such as `n1-standard-2`."""
+    accelerator_type: pulumi.Input[str] | None = pulumi.property("acceleratorType")
+    """The accelerator, such as `NVIDIA_L4`."""
+    accelerator_count: pulumi.Input[int] | None = pulumi.property("acceleratorCount")
+    """How many accelerators a machine has."""
+
+    def __init__(
+        self,
+        *,
+        machine_type: pulumi.Input[str],
+        accelerator_type: pulumi.Input[str] | None = None,
+        accelerator_count: pulumi.Input[int] | None = None,
+    ) -> None:
+        pulumi.set(self, "machine_type", machine_type)
+        pulumi.set(self, "accelerator_type", accelerator_type)
+        pulumi.set(self, "accelerator_count", accelerator_count)
+
+
+@pulumi.input_type
+class AutoscalingMetricSpecArgs:
+    """What the number of machines follows."""
+
+    metric_name: pulumi.Input[str] = pulumi.property("metricName")
+    """The metric, such as `aiplatform.googleapis.com/prediction/online/cpu/utilization`."""
+    target: pulumi.Input[int] | None = pulumi.property("target")
+    """The value that is aimed at: of a utilization a percentage, 60 if not said."""
+
+    def __init__(
+        self,
+        *,
+        metric_name: pulumi.Input[str],
+        target: pulumi.Input[int] | None = None,
+    ) -> None:
+        pulumi.set(self, "metric_name", metric_name)
+        pulumi.set(self, "target", target)
+
+
+@pulumi.input_type
+class DedicatedResourcesArgs:
+    """Machines of the deployed model's own."""
+
+    machine_spec: pulumi.Input[MachineSpecArgs] = pulumi.property("machineSpec")
+    """One machine."""
+    min_replica_count: pulumi.Input[int] = pulumi.property("minReplicaCount")
+    """How many machines there always are; 1 at the least."""
+    max_replica_count: pulumi.Input[int] | None = pulumi.property("maxReplicaCount")
+    """How many there are at the most. As many as at the least else."""
+    required_replica_count: pulumi.Input[int] | None = pulumi.property("requiredReplicaCount")
+    """How many have to serve for the deployment to succeed. As many as at the least else."""
+    autoscaling_metric_specs: pulumi.Input[Sequence[pulumi.Input[AutoscalingMetricSpecArgs]]] | None = pulumi.property(
+        "autoscalingMetricSpecs"
+    )
+    """What the number of machines follows. The processors' utilization else."""
+    spot: pulumi.Input[bool] | None = pulumi.property("spot")
+    """Whether the machines are spot machines, which are cheaper and may be taken away."""
+
+    def __init__(
+        self,
+        *,
+        machine_spec: pulumi.Input[MachineSpecArgs],
+        min_replica_count: pulumi.Input[int],
+        max_replica_count: pulumi.Input[int] | None = None,
+        required_replica_count: pulumi.Input[int] | None = None,
+        autoscaling_metric_specs: pulumi.Input[Sequence[pulumi.Input[AutoscalingMetricSpecArgs]]] | None = None,
+        spot: pulumi.Input[bool] | None = None,
+    ) -> None:
+        pulumi.set(self, "machine_spec", machine_spec)
+        pulumi.set(self, "min_replica_count", min_replica_count)
+        pulumi.set(self, "max_replica_count", max_replica_count)
+        pulumi.set(self, "required_replica_count", required_replica_count)
+        pulumi.set(self, "autoscaling_metric_specs", autoscaling_metric_specs)
+        pulumi.set(self, "spot", spot)
+
+
+@pulumi.input_type
+class AutomaticResourcesArgs:
+    """Machines that Vertex AI chooses, for the models that it can do that for."""
+
+    min_replica_count: pulumi.Input[int] | None = pulumi.property("minReplicaCount")
+    """How many there always are."""
+    max_replica_count: pulumi.Input[int] | None = pulumi.property("maxReplicaCount")
+    """How many there are at the most."""
+
+    def __init__(
+        self,
+        *,
+        min_replica_count: pulumi.Input[int] | None = None,
+        max_replica_count: pulumi.Input[int] | None = None,
+    ) -> None:
+        pulumi.set(self, "min_replica_count", min_replica_count)
+        pulumi.set(self, "max_replica_count", max_replica_count)
+
+
+@pulumi.input_type
+class RolloutArgs:
+    """How the share of the traffic grows, where others serve already."""
+
+    step_percentage: pulumi.Input[int] = pulumi.property("stepPercentage")
+    """By how much, 1 to 100."""
+    interval_seconds: pulumi.Input[int] = pulumi.property("intervalSeconds")
+    """How long to wait between two steps."""
+
+    def __init__(
+        self,
+        *,
+        step_percentage: pulumi.Input[int],
+        interval_seconds: pulumi.Input[int],
+    ) -> None:
+        pulumi.set(self, "step_percentage", step_percentage)
+        pulumi.set(self, "interval_seconds", interval_seconds)
 
 
 @pulumi.input_type
@@ -478,4 +601,255 @@ class Model(pulumi.CustomResource):
     @pulumi.getter(name="operation")
     def operation(self) -> pulumi.Output[str | None]:
         """The operation that still makes it, after a run that was interrupted."""
+        return pulumi.get(self, "operation")
+
+
+@pulumi.input_type
+class _DeployedModelArgs:
+    """Inputs."""
+
+    endpoint: pulumi.Input[str] = pulumi.property("endpoint")
+    """The endpoint: `projects/…/locations/…/endpoints/…`, or its last part."""
+    model: pulumi.Input[str] = pulumi.property("model")
+    """The model with its version: the `versionName` of a Model."""
+    project: pulumi.Input[str] | None = pulumi.property("project")
+    """The project. The provider's else."""
+    location: pulumi.Input[str] | None = pulumi.property("location")
+    """The region. The provider's else."""
+    deployed_model_id: pulumi.Input[str] | None = pulumi.property("deployedModelId")
+    """1 to 10 digits. Some are made else."""
+    display_name: pulumi.Input[str] | None = pulumi.property("displayName")
+    """The name that people see. The model's else."""
+    dedicated_resources: pulumi.Input[DedicatedResourcesArgs] | None = pulumi.property("dedicatedResources")
+    """Machines of its own."""
+    automatic_resources: pulumi.Input[AutomaticResourcesArgs] | None = pulumi.property("automaticResources")
+    """Machines that Vertex AI chooses."""
+    shared_resources: pulumi.Input[str] | None = pulumi.property("sharedResources")
+    """A pool of machines: `projects/…/locations/…/deploymentResourcePools/…`."""
+    service_account: pulumi.Input[str] | None = pulumi.property("serviceAccount")
+    """The account that the container runs as."""
+    enable_access_logging: pulumi.Input[bool] | None = pulumi.property("enableAccessLogging")
+    """Whether each request is logged."""
+    disable_container_logging: pulumi.Input[bool] | None = pulumi.property("disableContainerLogging")
+    """Whether what the container prints is not logged."""
+    disable_explanations: pulumi.Input[bool] | None = pulumi.property("disableExplanations")
+    """Whether the model's explanations are left out."""
+    traffic_percentage: pulumi.Input[int] | None = pulumi.property("trafficPercentage")
+    """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once, when
+    it
+    is deployed, and is then left to others.
+    """
+    rollout: pulumi.Input[RolloutArgs] | None = pulumi.property("rollout")
+    """How the share grows. At once else."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: pulumi.Input[str],
+        model: pulumi.Input[str],
+        project: pulumi.Input[str] | None = None,
+        location: pulumi.Input[str] | None = None,
+        deployed_model_id: pulumi.Input[str] | None = None,
+        display_name: pulumi.Input[str] | None = None,
+        dedicated_resources: pulumi.Input[DedicatedResourcesArgs] | None = None,
+        automatic_resources: pulumi.Input[AutomaticResourcesArgs] | None = None,
+        shared_resources: pulumi.Input[str] | None = None,
+        service_account: pulumi.Input[str] | None = None,
+        enable_access_logging: pulumi.Input[bool] | None = None,
+        disable_container_logging: pulumi.Input[bool] | None = None,
+        disable_explanations: pulumi.Input[bool] | None = None,
+        traffic_percentage: pulumi.Input[int] | None = None,
+        rollout: pulumi.Input[RolloutArgs] | None = None,
+    ) -> None:
+        pulumi.set(self, "endpoint", endpoint)
+        pulumi.set(self, "model", model)
+        pulumi.set(self, "project", project)
+        pulumi.set(self, "location", location)
+        pulumi.set(self, "deployed_model_id", deployed_model_id)
+        pulumi.set(self, "display_name", display_name)
+        pulumi.set(self, "dedicated_resources", dedicated_resources)
+        pulumi.set(self, "automatic_resources", automatic_resources)
+        pulumi.set(self, "shared_resources", shared_resources)
+        pulumi.set(self, "service_account", service_account)
+        pulumi.set(self, "enable_access_logging", enable_access_logging)
+        pulumi.set(self, "disable_container_logging", disable_container_logging)
+        pulumi.set(self, "disable_explanations", disable_explanations)
+        pulumi.set(self, "traffic_percentage", traffic_percentage)
+        pulumi.set(self, "rollout", rollout)
+
+
+class DeployedModel(pulumi.CustomResource):
+    """A model deployed to an endpoint, with its share of the endpoint's traffic.
+
+    What cannot be changed in place makes another deployment beside the old one; the traffic moves to it, and
+    then the
+    old one is undeployed. Others on the same endpoint keep their proportions of what is left.
+    """
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: pulumi.Input[str],
+        model: pulumi.Input[str],
+        project: pulumi.Input[str] | None = None,
+        location: pulumi.Input[str] | None = None,
+        deployed_model_id: pulumi.Input[str] | None = None,
+        display_name: pulumi.Input[str] | None = None,
+        dedicated_resources: pulumi.Input[DedicatedResourcesArgs] | None = None,
+        automatic_resources: pulumi.Input[AutomaticResourcesArgs] | None = None,
+        shared_resources: pulumi.Input[str] | None = None,
+        service_account: pulumi.Input[str] | None = None,
+        enable_access_logging: pulumi.Input[bool] | None = None,
+        disable_container_logging: pulumi.Input[bool] | None = None,
+        disable_explanations: pulumi.Input[bool] | None = None,
+        traffic_percentage: pulumi.Input[int] | None = None,
+        rollout: pulumi.Input[RolloutArgs] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        args = _DeployedModelArgs(
+            endpoint=endpoint,
+            model=model,
+            project=project,
+            location=location,
+            deployed_model_id=deployed_model_id,
+            display_name=display_name,
+            dedicated_resources=dedicated_resources,
+            automatic_resources=automatic_resources,
+            shared_resources=shared_resources,
+            service_account=service_account,
+            enable_access_logging=enable_access_logging,
+            disable_container_logging=disable_container_logging,
+            disable_explanations=disable_explanations,
+            traffic_percentage=traffic_percentage,
+            rollout=rollout,
+        )
+        args.__dict__["endpoint_name"] = None
+        args.__dict__["deployment_id"] = None
+        args.__dict__["create_time"] = None
+        args.__dict__["traffic"] = None
+        args.__dict__["operation"] = None
+        super().__init__("modelberth:vertex:DeployedModel", resource_name, cast("pulumi.Inputs", args), opts)
+
+    @property
+    @pulumi.getter(name="endpoint")
+    def endpoint(self) -> pulumi.Output[str]:
+        """The endpoint: `projects/…/locations/…/endpoints/…`, or its last part."""
+        return pulumi.get(self, "endpoint")
+
+    @property
+    @pulumi.getter(name="model")
+    def model(self) -> pulumi.Output[str]:
+        """The model with its version: the `versionName` of a Model."""
+        return pulumi.get(self, "model")
+
+    @property
+    @pulumi.getter(name="project")
+    def project(self) -> pulumi.Output[str | None]:
+        """The project. The provider's else."""
+        return pulumi.get(self, "project")
+
+    @property
+    @pulumi.getter(name="location")
+    def location(self) -> pulumi.Output[str | None]:
+        """The region. The provider's else."""
+        return pulumi.get(self, "location")
+
+    @property
+    @pulumi.getter(name="deployedModelId")
+    def deployed_model_id(self) -> pulumi.Output[str | None]:
+        """1 to 10 digits. Some are made else."""
+        return pulumi.get(self, "deployed_model_id")
+
+    @property
+    @pulumi.getter(name="displayName")
+    def display_name(self) -> pulumi.Output[str | None]:
+        """The name that people see. The model's else."""
+        return pulumi.get(self, "display_name")
+
+    @property
+    @pulumi.getter(name="dedicatedResources")
+    def dedicated_resources(self) -> pulumi.Output[Mapping[str, Any] | None]:
+        """Machines of its own."""
+        return pulumi.get(self, "dedicated_resources")
+
+    @property
+    @pulumi.getter(name="automaticResources")
+    def automatic_resources(self) -> pulumi.Output[Mapping[str, Any] | None]:
+        """Machines that Vertex AI chooses."""
+        return pulumi.get(self, "automatic_resources")
+
+    @property
+    @pulumi.getter(name="sharedResources")
+    def shared_resources(self) -> pulumi.Output[str | None]:
+        """A pool of machines: `projects/…/locations/…/deploymentResourcePools/…`."""
+        return pulumi.get(self, "shared_resources")
+
+    @property
+    @pulumi.getter(name="serviceAccount")
+    def service_account(self) -> pulumi.Output[str | None]:
+        """The account that the container runs as."""
+        return pulumi.get(self, "service_account")
+
+    @property
+    @pulumi.getter(name="enableAccessLogging")
+    def enable_access_logging(self) -> pulumi.Output[bool | None]:
+        """Whether each request is logged."""
+        return pulumi.get(self, "enable_access_logging")
+
+    @property
+    @pulumi.getter(name="disableContainerLogging")
+    def disable_container_logging(self) -> pulumi.Output[bool | None]:
+        """Whether what the container prints is not logged."""
+        return pulumi.get(self, "disable_container_logging")
+
+    @property
+    @pulumi.getter(name="disableExplanations")
+    def disable_explanations(self) -> pulumi.Output[bool | None]:
+        """Whether the model's explanations are left out."""
+        return pulumi.get(self, "disable_explanations")
+
+    @property
+    @pulumi.getter(name="trafficPercentage")
+    def traffic_percentage(self) -> pulumi.Output[int | None]:
+        """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once,
+        when it
+        is deployed, and is then left to others.
+        """
+        return pulumi.get(self, "traffic_percentage")
+
+    @property
+    @pulumi.getter(name="rollout")
+    def rollout(self) -> pulumi.Output[Mapping[str, Any] | None]:
+        """How the share grows. At once else."""
+        return pulumi.get(self, "rollout")
+
+    @property
+    @pulumi.getter(name="endpointName")
+    def endpoint_name(self) -> pulumi.Output[str]:
+        """The endpoint's whole name."""
+        return pulumi.get(self, "endpoint_name")
+
+    @property
+    @pulumi.getter(name="deploymentId")
+    def deployment_id(self) -> pulumi.Output[str]:
+        """The deployed model's id on the endpoint."""
+        return pulumi.get(self, "deployment_id")
+
+    @property
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> pulumi.Output[str]:
+        """When it was deployed, by RFC 3339."""
+        return pulumi.get(self, "create_time")
+
+    @property
+    @pulumi.getter(name="traffic")
+    def traffic(self) -> pulumi.Output[int]:
+        """Its share of the endpoint's traffic when it was last looked at, in percent."""
+        return pulumi.get(self, "traffic")
+
+    @property
+    @pulumi.getter(name="operation")
+    def operation(self) -> pulumi.Output[str | None]:
+        """The operation that still deploys it, after a run that was interrupted."""
         return pulumi.get(self, "operation")

@@ -1,5 +1,6 @@
 """All resources of the plugin."""
 
+from modelberth_provider.vertex.deployed_model import DeployedModel
 from modelberth_provider.vertex.model import Model
 
-RESOURCES = (Model(),)
+RESOURCES = (Model(), DeployedModel())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.engine.install import ensure_engine, write_launcher
 
+from .direct import Start
 from .vertex import Vertex
 
 QUIET = ("-y", "--skip-preview", "--suppress-progress")
-Run = Callable[..., subprocess.CompletedProcess[str]]
 _HIDDEN = ("GOOGLE_", "CLOUDSDK_", "PULUMI_")
 
 
@@ -82,3 +82,11 @@ def engine(bare_engine: Engine, vertex: Vertex) -> Engine:
     """With Vertex AI on loopback."""
     bare_engine("config", "set", "modelberth:vertexEndpoint", vertex.url)
     return bare_engine
+
+
+@pytest.fixture
+def start(vertex: Vertex) -> Iterator[Start]:
+    found = Start(vertex)
+    yield found
+    vertex.hold.set()
+    found.stop()

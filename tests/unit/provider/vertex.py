@@ -33,13 +33,17 @@ class Vertex:
         self.endpoints: dict[str, Json] = {}
         self.operations: dict[str, Json] = {}
         self.asked: list[tuple[str, str]] = []
+        self.bodies: list[Json] = []
         self.failures: list[tuple[str, Refusal]] = []
         """Requests, by the end of their path, that are refused once each."""
         self.broken: list[Json] = []
         """Errors with which the next operations end."""
         self.hold = threading.Event()
         self.hold.set()
+        self.left_behind = False
+        """Whether what a failing operation made stays."""
         self.begun = threading.Semaphore(0)
+        self.ended = threading.Semaphore(0)
         self.lock = threading.RLock()
         self.numbers = itertools.count(1)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -86,6 +90,7 @@ class Vertex:
     def answer(self, method: str, path: str, body: Json, query: Json) -> Json:
         with self.lock:
             self.asked.append((method, path))
+            self.bodies.append(body)
             for index, (ending, refusal) in enumerate(self.failures):
                 if f"{method} {path}".endswith(ending):
                     del self.failures[index]
@@ -121,13 +126,12 @@ class Vertex:
             self.hold.wait()
             with self.lock:
                 if self.broken:
+                    if self.left_behind:
+                        work()
                     operation.update(done=True, error=self.broken.pop(0))
                     return
-                try:
-                    operation.update(done=True, response={"@type": f"{TYPE}{kind}Response", **work()})
-                except Refusal as error:
-                    told = error.body["error"]
-                    operation.update(done=True, error={"code": 9, "message": told["message"]})
+                operation.update(done=True, response={"@type": f"{TYPE}{kind}Response", **work()})
+            self.ended.release()
 
         threading.Thread(target=run, daemon=True).start()
         return dict(operation)

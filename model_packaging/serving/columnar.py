@@ -13,7 +13,7 @@ import csv
 import io
 import math
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -28,6 +28,18 @@ _NONE = type(None)
 _FEW = 8
 _FEW_NUMBERS = 100
 """Up to here a loop over values is faster than numpy, or than joining texts."""
+
+_UNUSUAL = (
+    AttributeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    csv.Error,
+    struct.error,
+)
+"""What reading raises where a request is not as expected."""
 
 
 class ColumnReader:
@@ -53,7 +65,23 @@ class ColumnReader:
             if media.name == JSON:
                 return self._json(body, orjson.loads(body), max_rows)
             return self._rows(body, [orjson.loads(line) for line in body.split(b"\n") if line.strip()], 0, max_rows)
-        except (ValueError, KeyError, OverflowError, RecursionError, csv.Error, struct.error):
+        except _UNUSUAL:
+            return None
+
+    def enveloped(self, body: bytes, keys: Collection[str], max_rows: int) -> Columns | None:
+        """The columns of a JSON object that has nothing but one of the keys: a list of rows, or, as pandas splits a
+        table, an object with the signature's "columns" and the lists of "data". None as for `read`."""
+        try:
+            ((key, value),) = orjson.loads(body).items()
+            if key not in keys:
+                return None
+            if type(value) is not dict:
+                return self._rows(body, value, 1, max_rows)
+            rows = value["data"]
+            if len(value) > 2 or tuple(value["columns"]) != self._names or set(map(type, rows)) != {list}:
+                return None
+            return self._rows(body, rows, 3, max_rows)
+        except _UNUSUAL:
             return None
 
     def check(self, columns: Mapping[str, np.ndarray]) -> Columns | None:

@@ -38,13 +38,16 @@ async def predict(
     return Response(content, media_type=wanted)
 
 
-async def predict_media(request: Request, service: Service, decode_json: Callable[[bytes], RawRows]) -> Response:
-    """The predictions for a body of any media type; JSON has the contract's own form."""
+async def predict_media(
+    request: Request, service: Service, keys: Collection[str], decode_json: Callable[[bytes], RawRows]
+) -> Response:
+    """The predictions for a body of any media type; JSON has the contract's own form, with its rows under one of the
+    keys."""
     given = media.content_type(header(request, b"content-type"))
     wanted = media.accepted(header(request, b"accept"), given.name)
 
     def decode(body: bytes) -> Columns:
-        return service.typed(decode_json(body)) if given.name == media.JSON else service.read(body, given)
+        return service.enveloped(body, keys, decode_json) if given.name == media.JSON else service.read(body, given)
 
     return await predict(request, service, decode, wanted)
 

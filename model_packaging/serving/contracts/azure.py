@@ -19,6 +19,8 @@ from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
 from model_packaging.serving.service import Service
 
+_KEYS = ("input_data", "instances")
+
 
 def routes(service: Service) -> list[Route]:
     """The two routes."""
@@ -27,13 +29,13 @@ def routes(service: Service) -> list[Route]:
         return answering.health(service)
 
     async def score(request: Request) -> Response:
-        return await answering.predict_media(request, service, _rows)
+        return await answering.predict_media(request, service, _KEYS, _rows)
 
     return [Route("/", health), Route("/score", score, methods=["POST"])]
 
 
 def _rows(body: bytes) -> RawRows:
-    key, value, _ = answering.envelope(body, ["input_data", "instances"], ["params"])
+    key, value, _ = answering.envelope(body, _KEYS, ["params"])
     return _split(cast("dict[str, Any]", value)) if isinstance(value, dict) else answering.listed(key, value)
 
 

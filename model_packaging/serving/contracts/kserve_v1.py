@@ -15,6 +15,8 @@ from model_packaging.serving.open_inference import served
 from model_packaging.serving.problems import RequestProblem
 from model_packaging.serving.service import Service
 
+_KEYS = ("instances", "inputs")
+
 
 def routes(service: Service) -> list[Route]:
     """The three routes."""
@@ -31,7 +33,7 @@ def routes(service: Service) -> list[Route]:
     async def predict(request: Request) -> Response:
         served(service, request.path_params["name"])
         answering.require_content_type(request, JSON)
-        return await answering.predict(request, service, lambda body: service.typed(_rows(body)))
+        return await answering.predict(request, service, lambda body: service.enveloped(body, _KEYS, _rows))
 
     return [
         Route("/v1/models", models),
@@ -42,5 +44,5 @@ def routes(service: Service) -> list[Route]:
 
 def _rows(body: bytes) -> RawRows:
     # "signature_name" is of the TensorFlow Serving interface that V1 is made after.
-    key, value, _ = answering.envelope(body, ["instances", "inputs"], ["signature_name"])
+    key, value, _ = answering.envelope(body, _KEYS, ["signature_name"])
     return answering.listed(key, value)

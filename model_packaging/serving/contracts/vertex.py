@@ -21,6 +21,8 @@ from model_packaging.serving.media import RawRows
 from model_packaging.serving.problems import RequestProblem, quoted
 from model_packaging.serving.service import Service
 
+_KEYS = ("instances",)
+
 
 def routes(service: Service, environment: Mapping[str, str] = os.environ) -> list[Route]:
     """The routes that the environment names. ModelberthError where one is no path."""
@@ -29,7 +31,7 @@ def routes(service: Service, environment: Mapping[str, str] = os.environ) -> lis
         return answering.health(service)
 
     async def predict(request: Request) -> Response:
-        return await answering.predict_media(request, service, _rows)
+        return await answering.predict_media(request, service, _KEYS, _rows)
 
     found: list[Route] = []
     for variable, endpoint, method in (
@@ -46,7 +48,7 @@ def routes(service: Service, environment: Mapping[str, str] = os.environ) -> lis
 
 
 def _rows(body: bytes) -> RawRows:
-    key, value, record = answering.envelope(body, ["instances"], ["parameters"])
+    key, value, record = answering.envelope(body, _KEYS, ["parameters"])
     if record.get("parameters"):
         raise RequestProblem(400, f'"parameters" is {quoted(record["parameters"])}: the model takes none, leave it out')
     return answering.listed(key, value)

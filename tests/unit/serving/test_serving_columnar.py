@@ -66,6 +66,46 @@ def test_good_rows_are_read_alike(rows: list[dict[str, Any]]) -> None:
     assert same(NUMBERS, json.dumps([{"y": row["n"], "x": 1} for row in rows]).encode(), JSON)
 
 
+@given(st.lists(fitting, min_size=1, max_size=3), st.sampled_from(["instances", "inputs"]))
+def test_envelopes_of_good_rows_are_read_alike(rows: list[dict[str, Any]], key: str) -> None:
+    numbers = [{"x": row["n"], "y": row["i"]} for row in rows]
+    table = {"columns": ["x", "y"], "data": [list(row.values()) for row in numbers]}
+    reader, exact = ColumnReader(NUMBERS), Checker({"inputs": NUMBERS}).typed(media.RawRows(numbers))
+    for value in (numbers, table["data"], table):
+        quick = reader.enveloped(json.dumps({key: value}).encode(), ("instances", "inputs"), 3)
+        assert quick is not None
+        assert {name: column.tolist() for name, column in quick.items()} == {
+            name: column.tolist() for name, column in exact.items()
+        }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [[1, 2]], "parameters": {}}',
+        b'{"instances": [[1, 2]], "instances": [[3, 4]]}',
+        b'{"inputs": [[1, 2]], "instances": [[3, 4]]}',
+        b'{"other": [[1, 2]]}',
+        b'{"instances": []}',
+        b'{"instances": [[1, 2], [1, 2], [1, 2]]}',
+        b'{"instances": null}',
+        b'{"instances": {"columns": ["y", "x"], "data": [[1, 2]]}}',
+        b'{"instances": {"columns": ["x", "y"], "index": [0], "data": [[1, 2]]}}',
+        b'{"instances": {"columns": ["x", "y"], "data": [{"x": 1, "y": 2}]}}',
+        b'{"instances": {"columns": null, "data": [[1, 2]]}}',
+        b'{"instances": {"columns": ["x", "y"], "data": null}}',
+        b'{"instances": {"columns": ["x", "y"]}}',
+        b'{"instances": {"x": 1, "y": 2}}',
+        b'{"instances": [{"x": 1, "x": 1, "y": 2}]}',
+        b"[[1, 2]]",
+        b"{}",
+        b"",
+    ],
+)
+def test_unusual_envelopes_are_left_to_the_exact_way(body: bytes) -> None:
+    assert ColumnReader(NUMBERS).enveloped(body, ("instances", "inputs"), 2) is None
+
+
 @given(st.lists(st.lists(anything, min_size=1, max_size=2), max_size=3))
 def test_whatever_is_read_the_exact_way_reads_too(rows: list[list[Any]]) -> None:
     records = [dict(zip("xy", row, strict=False)) for row in rows]

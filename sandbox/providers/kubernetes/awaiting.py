@@ -229,7 +229,12 @@ def _refused(cluster: Cluster, job: Object) -> str:
     status = job.get("status") or {}
     if any(status.get(name) for name in ("active", "succeeded", "failed", "terminating")):
         return ""
-    for one in _events(cluster, job):
+    try:
+        events = _events(cluster, job)
+    except ClusterError:
+        # Who may not read events waits for the time that is given.
+        return ""
+    for one in events:
         since = one.get("firstTimestamp") or one.get("eventTime")
         if one.get("reason") == "FailedCreate" and since and _seconds_since(since) > _REFUSED_SECONDS:
             return _short(one.get("message"))

@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,65 @@ def test_pods_reach_no_network_but_the_clusters(here: _Here) -> None:
     assert _run_once(here, tried).splitlines() == ["no connection", "gaierror"]
 
 
+def test_a_pod_that_is_killed_under_load_is_replaced_and_the_others_answer(here: _Here) -> None:
+    killed = _serve(here, "loaded")
+    apps = client.AppsV1Api(here.api)
+    apps.patch_namespaced_deployment_scale("loaded", here.namespace, {"spec": {"replicas": 2}})
+
+    def ready() -> set[str]:
+        pods = here.core.list_namespaced_pod(here.namespace, label_selector="app=loaded").items
+        running = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+        names = {pod.metadata.name for pod in running if all(one.ready for one in pod.status.container_statuses or [])}
+        return names if len(names) == 2 else set()
+
+    (other,) = eventually(ready, 60) - {killed}
+    address = here.core.read_namespaced_service("loaded", here.namespace).spec.cluster_ip
+
+    def ask() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{address}/version", timeout=2) as answer:
+                return answer.read() == b"served\n"
+        except OSError:
+            return False
+
+    eventually(lambda: all(ask() for _ in range(20)))
+    over = threading.Event()
+
+    def load() -> list[bool]:
+        answered: list[bool] = []
+        while not over.is_set():
+            answered.append(ask())
+        return answered
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(load) for _ in range(4)]
+        try:
+            here.core.delete_namespaced_pod(killed, here.namespace, grace_period_seconds=0)
+            found = eventually(lambda: (pods := ready()) and killed not in pods and pods, 60)
+        finally:
+            over.set()
+    assert other in found
+    answered = [one for done in asked for one in done.result()]
+    # Without a moment's notice some requests still go to it: for no longer than the cluster takes to learn of it.
+    assert answered.count(False) < len(answered) / 10
+    assert all(ask() for _ in range(50))
+
+
+def test_pods_come_back_when_the_node_is_restarted(here: _Here) -> None:
+    folder = here.running.cluster.folder
+    pod = _serve(here, "restarted")
+    before = here.core.read_namespaced_pod(pod, here.namespace).status.container_statuses[0].container_id
+
+    assert clusters.stop(folder)
+    assert clusters.start(folder).node is not None
+
+    def replaced() -> bool:
+        status = here.core.read_namespaced_pod(pod, here.namespace).status
+        return bool(status.container_statuses[0].ready) and status.container_statuses[0].container_id != before
+
+    eventually(replaced, 90)
+
+
 def test_a_cron_job_fires(here: _Here) -> None:
     batch = client.BatchV1Api(here.api)
 
@@ -187,7 +248,7 @@ def _serve(here: _Here, name: str) -> str:
     labels = {"app": name}
     program = (
         "import http.server, os, pathlib\n"
-        "pathlib.Path('/tmp/content').mkdir()\n"
+        "pathlib.Path('/tmp/content').mkdir(exist_ok=True)\n"
         "pathlib.Path('/tmp/content/version').write_text('served\\n')\n"
         "os.chdir('/tmp/content')\n"
         "http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)\n"

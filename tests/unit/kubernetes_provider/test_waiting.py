@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -296,6 +297,24 @@ def test_a_quota_that_refuses_pods_ends_the_wait_and_is_named(
     assert "timed out" not in failure(caught)
     assert "exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0" in failure(caught)
     assert recorded(caught).id.endswith("/w")
+
+
+def test_a_user_who_may_not_read_events_waits_all_the_same(
+    engine: Engine, serve: Callable[..., Engine], cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    rules = [{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "create", "patch"]}]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, "rules": rules}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "somebody"}]
+    engine.create(role)
+    engine.create(role | {"kind": "RoleBinding", "roleRef": reference, "subjects": subjects, "rules": None})
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}}
+    engine.create(quota)
+    somebody = serve(kubeconfig=str(cluster.write_kubeconfig(tmp_path / "k", "somebody")), namespace=namespace)
+    with pytest.raises(grpc.RpcError) as caught:
+        somebody.create(manifests.job("w"), timeout=2)
+    assert "'w' timed out waiting to be Ready after 2 s" in failure(caught)
+    assert 'why is not known: list Event: events is forbidden: User "somebody" cannot list' in failure(caught)
 
 
 def test_an_image_that_cannot_be_pulled_is_named(

@@ -17,13 +17,16 @@ def ensure_tools(bin_folder: Path = BIN) -> Engine:
     """Return the engine, with the providers in reach.
 
     An installed Pulumi fetches the official plugins by itself; an engine that was built here gets our stand-ins. The
-    project's own plugin, which no registry has, is on the path of both.
+    project's own plugin, which no registry has, both get from here.
 
     Raises:
         ModelberthError: there is no engine and none can be built.
     """
     engine = ensure_engine(bin_folder)
-    write_launcher(bin_folder / "pulumi-resource-modelberth", "-m modelberth_provider")
+    version = importlib.metadata.version("modelberth")
+    # On the path an installed Pulumi finds it too, and warns that it did.
+    folder = bin_folder if engine.installed else PULUMI_HOME / "plugins" / f"resource-modelberth-v{version}"
+    write_launcher(folder / "pulumi-resource-modelberth", "-m modelberth_provider")
     if not engine.installed:
         # Among Pulumi's own plugins, under the SDK's version: it is found as the official one would be.
         for name in ("aws", "kubernetes"):

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, cast
 
+from model_packaging.errors import ModelberthError
+
 Json = dict[str, Any]
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -56,7 +58,7 @@ class GoogleError(Exception):
         self.status, self.http = status, http
 
 
-class Interrupted(Exception):
+class Interrupted(ModelberthError):
     """The engine asked to stop, or the time is up; what was begun goes on at Google."""
 
 

@@ -5,6 +5,7 @@ One module of `modelberth` for each module of the schema. A test fails when a fi
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -28,8 +29,7 @@ Written by `python -m modelberth_provider.sdk` from the plugin's schema: change 
 # Pulumi's functions for properties carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+{imports}
 
 import pulumi
 
@@ -52,13 +52,21 @@ def _of(definitions: Json, module: str) -> Json:
 def _module(name: str, resources: Json, types: Json) -> str:
     what = f"Resources of the plugin: {', '.join(resources)}."
     names = sorted([*resources, *(f"{one}Args" for one in types)])
-    parts = [_HEAD.format(what=what, names="[" + ", ".join(f'"{one}"' for one in names) + "]")]
-    parts += ["\n".join(_args(f"{one}Args", types[one])) for one in _inner_first(types)]
+    parts = ["\n".join(_args(f"{one}Args", types[one])) for one in _inner_first(types)]
     for one, definition in resources.items():
         inner = {"properties": definition["inputProperties"], "required": definition["requiredInputs"]}
         parts.append("\n".join(_args(f"_{one}Args", inner)))
         parts.append("\n".join(_resource(f"{PACKAGE}:{name}:{one}", definition)))
-    return "\n\n".join(parts) + "\n"
+    body = "\n\n".join(parts) + "\n"
+    return _HEAD.format(what=what, names=str(names), imports=_imports(body)) + "\n\n" + body
+
+
+def _imports(body: str) -> str:
+    lines: list[str] = []
+    for module, names in (("collections.abc", ("Mapping", "Sequence")), ("typing", ("Any", "cast"))):
+        used = [name for name in names if re.search(rf"\b{name}[\[\](,]", body)]
+        lines += [f"from {module} import {', '.join(used)}"] if used else []
+    return "\n".join(lines)
 
 
 def _inner_first(types: Json) -> list[str]:

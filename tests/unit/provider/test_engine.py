@@ -143,7 +143,7 @@ def test_a_program_in_yaml(engine: Engine, vertex: Vertex) -> None:
     engine.environment["PATH"] = f"{ensure_yaml_host()}:{engine.environment['PATH']}"
     (engine.folder / "Pulumi.yaml").write_text(YAML.replace("imageUri", "imageUrl"))
     # The host itself judges the program, by the schema.
-    assert "imageUrl does not exist on ContainerSpec" in engine("preview", fails=True).replace("'", "")
+    assert "imageUri: Missing required property 'imageUri'" in engine("preview", fails=True)
     (engine.folder / "Pulumi.yaml").write_text(YAML)
     engine.up()
     (name,) = vertex.models

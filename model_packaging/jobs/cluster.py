@@ -66,12 +66,16 @@ class Api:
 
     def scale(self, name: str, replicas: int) -> None:
         """Set how many replicas a Deployment wants."""
-        self._call(
-            "PATCH",
-            f"apis/apps/v1/namespaces/{self._namespace}/deployments/{name}/scale",
-            data=json.dumps({"spec": {"replicas": replicas}}),
-            headers={"Content-Type": "application/merge-patch+json"},
-        )
+        address = f"apis/apps/v1/namespaces/{self._namespace}/deployments/{name}/scale"
+        self._patch(address, {"spec": {"replicas": replicas}})
+
+    def recall(self, record: str) -> dict[str, str]:
+        """What a ConfigMap holds."""
+        return self._call("GET", f"api/v1/namespaces/{self._namespace}/configmaps/{record}").get("data") or {}
+
+    def remember(self, record: str, values: Mapping[str, str | None]) -> None:
+        """Write into a ConfigMap; None takes a key out of it."""
+        self._patch(f"api/v1/namespaces/{self._namespace}/configmaps/{record}", {"data": dict(values)})
 
     def firing(self, alarms: Sequence[str]) -> list[str]:
         """Which of the alarms fire."""
@@ -154,6 +158,10 @@ class Api:
     def _list(self, group: str, kind: str, endpoint: str) -> list[dict[str, Any]]:
         selector = {"labelSelector": f"{_COMPONENT},{_ENDPOINT}={endpoint}"}
         return self._call("GET", f"{group}/namespaces/{self._namespace}/{kind}", params=selector).get("items", [])
+
+    def _patch(self, path: str, changes: Mapping[str, Any]) -> None:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self._call("PATCH", path, data=json.dumps(changes), headers=headers)
 
     def _call(
         self, method: str, path: str, *, there_already: dict[str, Any] | None = None, **more: Any

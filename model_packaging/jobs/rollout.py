@@ -2,16 +2,18 @@
 
 The Deployments of an endpoint share a label, and a Service in front of them shares requests by replicas. The new one
 gets its canary's share beside the old, then all of them while the old goes to none, and the alarms are watched after
-each step. One that fires brings the old back. All steps can be done again: a run that was broken off goes on.
+each step. One that fires brings the old back. A run that was broken off goes on where it was: what served before it
+began is noted in a ConfigMap, because the replicas alone no longer tell.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from model_packaging.errors import ModelberthError
@@ -56,6 +58,9 @@ class Settings:
     alarms: tuple[str, ...] = ()
     """The names of the alarms that bring the old package back, separated by commas."""
 
+    record: str = ""
+    """The ConfigMap in which a run that is broken off finds what it began with; without one it begins anew."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Reads every setting. ModelberthError lists all the ones that are missing or wrong."""
@@ -87,6 +92,7 @@ class Settings:
             ready_seconds=number("READY_SECONDS", "600", 86_400),
             prometheus=environment.get("MODELBERTH_ROLLOUT_PROMETHEUS", "").strip().rstrip("/"),
             alarms=tuple(name.strip() for name in alarms if name.strip()),
+            record=environment.get("MODELBERTH_ROLLOUT_RECORD", "").strip(),
         )
         if problems:
             raise ModelberthError(*problems)
@@ -116,6 +122,27 @@ class Cluster(Protocol):
         """Why pods of a Deployment don't become ready, one sentence each."""
         ...
 
+    def recall(self, record: str) -> dict[str, str]:
+        """What a ConfigMap holds."""
+        ...
+
+    def remember(self, record: str, values: Mapping[str, str | None]) -> None:
+        """Write into a ConfigMap; None takes a key out of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a rollout found when it began, and how far it is."""
+
+    old: dict[str, int]
+    """How many replicas each other Deployment had."""
+
+    firing: list[str]
+    """The alarms that fired before anything had moved: they say nothing of the new package."""
+
+    canary_done: bool = False
+
 
 def roll_out(
     settings: Settings,
@@ -133,13 +160,18 @@ def roll_out(
     found = {one.name: one for one in cluster.deployments(settings.endpoint)}
     if settings.deployment not in found:
         raise ModelberthError(f"there is no Deployment {settings.deployment} of the endpoint {settings.endpoint}")
-    old = {name: one.wanted for name, one in found.items() if name != settings.deployment and one.wanted > 0}
+    begun = _recalled(settings, cluster, found)
+    if begun is None:
+        old = {name: one.wanted for name, one in found.items() if name != settings.deployment and one.wanted > 0}
+        begun = _Begun(old, cluster.firing(settings.alarms))
+        _note(settings, cluster, begun)
+    else:
+        say("goes on with what was broken off")
+    old = begun.old
     total = max(settings.replicas, sum(old.values()))
-    already = cluster.firing(settings.alarms)
-    if already:
-        # What fires before anything has moved says nothing of the new package, and would hide it if it did.
-        say(f"fires already, and is not watched: {', '.join(already)}")
-    watched = [alarm for alarm in settings.alarms if alarm not in already]
+    if begun.firing:
+        say(f"fires already, and is not watched: {', '.join(begun.firing)}")
+    watched = [alarm for alarm in settings.alarms if alarm not in begun.firing]
 
     def step(replicas: int, others: Mapping[str, int], bake: float) -> None:
         cluster.scale(settings.deployment, replicas)
@@ -151,9 +183,28 @@ def roll_out(
             _bake(settings, cluster, watched, bake, old, say, clock, sleep)
 
     canary = min(max(1, round(settings.canary * total)), total) if settings.canary else 0
-    if old and canary and canary < total:
+    if old and canary and canary < total and not begun.canary_done:
         step(canary, _shrunk(old, total - canary), settings.bake_seconds)
+        _note(settings, cluster, replace(begun, canary_done=True))
     step(total, dict.fromkeys(old, 0), settings.bake_seconds)
+    _note(settings, cluster, None)
+
+
+def _recalled(settings: Settings, cluster: Cluster, found: Mapping[str, Deployment]) -> _Begun | None:
+    """What an earlier run for the same Deployment began with, if it was broken off."""
+    noted = cluster.recall(settings.record).get(settings.deployment) if settings.record else None
+    if noted is None:
+        return None
+    begun = _Begun(**json.loads(noted))
+    return replace(begun, old={name: count for name, count in begun.old.items() if name in found})
+
+
+def _note(settings: Settings, cluster: Cluster, begun: _Begun | None) -> None:
+    """Keep what a rollout began with until it has ended; what is kept of any other rollout is over."""
+    if settings.record:
+        others = dict.fromkeys(cluster.recall(settings.record))
+        kept = None if begun is None else json.dumps(asdict(begun), sort_keys=True)
+        cluster.remember(settings.record, {**others, settings.deployment: kept})
 
 
 def _shrunk(counts: Mapping[str, int], total: int) -> dict[str, int]:
@@ -243,6 +294,7 @@ def _go_back(
             break
         sleep(_LOOK_SECONDS)
     cluster.scale(settings.deployment, 0)
+    _note(settings, cluster, None)
 
 
 def rollout() -> None:

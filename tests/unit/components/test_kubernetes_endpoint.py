@@ -195,6 +195,7 @@ def test_the_rollout_gets_settings_that_it_understands(original: Package) -> Non
         ready_seconds=90,
         prometheus="http://prometheus.monitoring.svc:9090",
         alarms=("slow", "late"),
+        record="shop-dev-churn-rollout",
     )
     # Twice the bake time and the time to start, and something beside.
     assert job.inputs["spec"]["activeDeadlineSeconds"] > 2 * (600 + 90)
@@ -232,7 +233,11 @@ def test_the_rollout_may_scale_and_look_and_nothing_else(original: Package) -> N
         ("apps", "deployments/scale", "patch"),
         ("", "pods", "list"),
         ("", "pods/log", "get"),
+        ("", "configmaps", "get"),
+        ("", "configmaps", "patch"),
     }
+    (record,) = (rule for rule in role["rules"] if rule["resources"] == ["configmaps"])
+    assert record["resourceNames"] == ["shop-dev-churn-rollout"]
     binding = deployed.one("rbac.authorization.k8s.io/v1:RoleBinding").inputs
     account = deployed.one("batch/v1:Job").inputs["spec"]["template"]["spec"]["serviceAccountName"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "default"}]

@@ -141,6 +141,16 @@ def test_replicas_are_patched_and_the_token_is_read_each_time(api: Api, server: 
     ]
 
 
+def test_a_record_is_read_and_a_key_is_taken_out(api: Api, server: Server) -> None:
+    path = "/api/v1/namespaces/models/configmaps/churn-rollout"
+    server.says(f"GET {path}", (200, {"metadata": {"name": "churn-rollout"}}), (200, {"data": {"new": "{}"}}))
+    server.says(f"PATCH {path}", (200, {}))
+    assert api.recall("churn-rollout") == {}
+    assert api.recall("churn-rollout") == {"new": "{}"}
+    api.remember("churn-rollout", {"new": None})
+    assert server.asked[-1][-2:] == ("Bearer first application/merge-patch+json", {"data": {"new": None}})
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_pass_is_tried_again(status: int, api: Api, server: Server, waited: list[float]) -> None:
     busy = (status, {"message": "too many requests"})

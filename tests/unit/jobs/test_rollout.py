@@ -1,6 +1,6 @@
 """A rollout against a cluster in memory and a clock that runs as fast as one looks at it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -25,6 +25,7 @@ class Cluster:
     now: float = 0.0
     history: list[dict[str, int]] = field(default_factory=list)
     least_ready: int = 10_000
+    records: dict[str, dict[str, str]] = field(default_factory=lambda: {"churn-rollout": {}})
 
     def __post_init__(self) -> None:
         self._ready_at = {name: [0.0] * count for name, count in self.wanted.items()}
@@ -57,13 +58,29 @@ class Cluster:
     def firing(self, alarms: Sequence[str]) -> list[str]:
         return sorted(set(alarms) & set(self.alarms(self)))
 
+    def recall(self, record: str) -> dict[str, str]:
+        return dict(self.records[record])
+
+    def remember(self, record: str, values: Mapping[str, str | None]) -> None:
+        merged = self.records[record] | dict(values)
+        self.records[record] = {key: value for key, value in merged.items() if value is not None}
+
     def reasons(self, endpoint: str, deployment: str) -> list[str]:
         return [f"pod {deployment}-x: container serve: CrashLoopBackOff"] if self.wanted[deployment] else []
 
 
 def run(cluster: Cluster, **changes: object) -> list[str]:
     """Roll out the Deployment `new` and return what was said."""
-    settings = Settings("new", "churn", 4, canary=0.25, bake_seconds=BAKE, ready_seconds=120, alarms=("slow", "late"))
+    settings = Settings(
+        "new",
+        "churn",
+        4,
+        canary=0.25,
+        bake_seconds=BAKE,
+        ready_seconds=120,
+        alarms=("slow", "late"),
+        record="churn-rollout",
+    )
     said: list[str] = []
     fields = {**settings.__dict__, **changes}
     roll_out(Settings(**fields), cluster, said.append, cluster.clock, cluster.sleep)  # pyright: ignore
@@ -216,6 +233,66 @@ def test_one_that_was_broken_off_goes_on(after: int) -> None:
     run(cluster)
     assert cluster.wanted == {"old": 0, "new": 4}
     assert cluster.least_ready >= 4
+
+
+def broken_off(cluster: Cluster, at: Callable[[Cluster], bool], **changes: object) -> None:
+    """Roll out until the cluster is so, and no further."""
+    sleep = cluster.sleep
+
+    def watched(seconds: float) -> None:
+        sleep(seconds)
+        if at(cluster):
+            raise BrokenOff
+
+    cluster.sleep = watched  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(BrokenOff):
+        run(cluster, **changes)
+    cluster.sleep = sleep  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_one_broken_off_in_its_last_bake_is_watched_again_and_can_go_back() -> None:
+    cluster = Cluster({"old": 4, "new": 0})
+    broken_off(cluster, lambda now: now.wanted["old"] == 0)
+    assert cluster.wanted == {"old": 0, "new": 4}
+    # It fires before the second run begins, because of what the first has moved.
+    cluster.alarms = lambda now: ["slow"] if now.wanted["new"] == 4 else []
+
+    with pytest.raises(RolledBack, match="slow fired"):
+        run(cluster)
+
+    assert cluster.wanted == {"old": 4, "new": 0}
+    assert cluster.records == {"churn-rollout": {}}
+
+
+def test_one_broken_off_in_its_last_bake_has_no_second_canary() -> None:
+    cluster = Cluster({"old": 4, "new": 0})
+    broken_off(cluster, lambda now: now.wanted["old"] == 0)
+    before = cluster.now
+
+    assert run(cluster)[0] == "goes on with what was broken off"
+
+    assert BAKE <= cluster.now - before < 2 * BAKE
+    assert cluster.wanted == {"old": 0, "new": 4}
+
+
+def test_one_broken_off_after_its_canary_keeps_the_replicas_above_the_least() -> None:
+    cluster = Cluster({"old": 10, "new": 0})
+    broken_off(cluster, lambda now: now.wanted == {"old": 8, "new": 2}, replicas=2)
+
+    run(cluster, replicas=2)
+
+    assert cluster.wanted == {"old": 0, "new": 10}
+    assert cluster.least_ready >= 10
+
+
+def test_what_another_rollout_began_with_is_over() -> None:
+    cluster = Cluster({"old": 4, "new": 0, "newer": 0})
+    broken_off(cluster, lambda now: now.wanted["new"] > 0)
+
+    run(cluster, deployment="newer")
+
+    assert cluster.wanted == {"old": 0, "new": 0, "newer": 4 + 1}
+    assert cluster.records == {"churn-rollout": {}}
 
 
 def test_one_that_is_done_does_nothing_when_run_again() -> None:

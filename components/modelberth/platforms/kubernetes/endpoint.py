@@ -309,6 +309,9 @@ def _rollout(
     child = pulumi.ResourceOptions(parent=component)
     described = objects.metadata(args, options, f"{endpoint}-rollout", "rollout", endpoint)
     account = rights.service_account(f"{name}-rollout", described, child)
+    # What it began with, for one that is broken off; what it holds is the rollout's, not the stack's.
+    record = kubernetes.core.v1.ConfigMap(f"{name}-rollout", metadata=described, opts=child)
+    record_name = objects.settled(record.metadata, "name")
     binding = rights.grant(
         f"{name}-rollout",
         described,
@@ -318,6 +321,12 @@ def _rollout(
             {"api_groups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get", "patch"]},
             {"api_groups": [""], "resources": ["pods"], "verbs": ["list"]},
             {"api_groups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+            {
+                "api_groups": [""],
+                "resources": ["configmaps"],
+                "resource_names": [record_name],
+                "verbs": ["get", "patch"],
+            },
         ],
         child,
     )
@@ -339,6 +348,7 @@ def _rollout(
         "MODELBERTH_ROLLOUT_REPLICAS": str(args.scale.min),
         "MODELBERTH_ROLLOUT_CANARY": f"{args.rollout.canary or 0:g}",
         "MODELBERTH_ROLLOUT_BAKE_SECONDS": str(bake),
+        "MODELBERTH_ROLLOUT_RECORD": record_name,
         "MODELBERTH_ROLLOUT_READY_SECONDS": str(options.startup_timeout_seconds),
     }
     if watched is not None:

@@ -108,6 +108,7 @@ def test_an_upload_outlives_its_provider_and_is_not_repeated(engine: Engine, ver
 @pytest.mark.timeout(240)
 def test_an_interrupt_leaves_the_upload_and_the_next_update_waits_for_it(engine: Engine, vertex: Vertex) -> None:
     vertex.add_endpoint(ENDPOINT)
+    engine("config", "set", "--secret", "token", "hush-hush")
     (engine.folder / "__main__.py").write_text(PROGRAM)
     vertex.hold.clear()
     running = engine.start("up", *QUIET)
@@ -115,8 +116,10 @@ def test_an_interrupt_leaves_the_upload_and_the_next_update_waits_for_it(engine:
     running.send_signal(signal.SIGINT)
     said = running.communicate(timeout=60)[0]
     assert "the upload goes on at Google, and the next update waits for it" in said
+    assert "hush-hush" not in engine("stack", "export")
     vertex.hold.set()
     engine.up()
+    assert "hush-hush" not in engine("stack", "export")
     assert (vertex.count("POST", "models:upload"), len(vertex.models)) == (1, 1)
 
 

@@ -177,7 +177,10 @@ class Capture:
     def _record(self, taken: _Taken, when: datetime) -> bytes:
         values = [self._values(name, taken.columns) for name in taken.columns]
         given = {"instances": list(zip(*values, strict=True))}
-        metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
+        metadata: dict[str, Any] = {"eventId": str(uuid.uuid4()), "inferenceTime": f"{when:%Y-%m-%dT%H:%M:%SZ}"}
+        if self._settings.redact:
+            # Beside SageMaker's own keys: else nobody could tell a redacted value from a missing one.
+            metadata["redactedColumns"] = list(self._settings.redact)
         if taken.identifier:
             metadata["inferenceId"] = taken.identifier
         data = {

@@ -142,7 +142,7 @@ class GrpcServer:
         package = open_inference.served(service, request.model_name, request.model_version)
 
         def decode() -> Columns:
-            return service.check(open_inference.columns(_inputs(request), package.signature))
+            return service.check(open_inference.columns(_inputs(request, service.secret), package.signature))
 
         def encode(predictions: Predictions) -> bytes:
             wanted = [_output(output) for output in request.outputs]
@@ -167,7 +167,7 @@ def _response(request: Any, package: Package, made: list[Tensor]) -> bytes:
     return response.SerializeToString()
 
 
-def _inputs(request: Any) -> list[Tensor]:
+def _inputs(request: Any, secret: Callable[[str], bool]) -> list[Tensor]:
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise RequestProblem(
@@ -183,7 +183,7 @@ def _inputs(request: Any) -> list[Tensor]:
             found.append(
                 tensors.from_bytes(name, datatype, shape, raw[number])
                 if raw
-                else _from_contents(name, datatype, shape, given.contents)
+                else _from_contents(name, datatype, shape, given.contents, secret(name))
             )
         except RequestProblem as problem:
             problems += problem.problems
@@ -192,7 +192,7 @@ def _inputs(request: Any) -> list[Tensor]:
     return found
 
 
-def _from_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
+def _from_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any, secret: bool) -> Tensor:
     place = _CONTENTS.get(datatype)
     if place is None:
         raise RequestProblem(400, f'input "{name}": {datatype} has no contents: send it in raw_input_contents')
@@ -202,7 +202,7 @@ def _from_contents(name: str, datatype: str, shape: tuple[int, ...], contents: A
         raise RequestProblem(400, f'input "{name}": {datatype} belongs into {place}, not into {filled[0]}')
     if datatype == tensors.BYTES:
         return tensors.from_texts(name, shape, values)
-    return tensors.from_values(name, datatype, shape, list(values))
+    return tensors.from_values(name, datatype, shape, list(values), secret=secret)
 
 
 def _output(output: Any) -> str:

@@ -222,6 +222,11 @@ class Service:
         except TimeoutError:
             raise self._too_slow() from None
 
+    def secret(self, tensor: str) -> bool:
+        """Whether an input tensor of the Open Inference Protocol may hold values that must not be quoted: those of a
+        redacted column, or, by another name than a column's, of all columns."""
+        return bool(self.redacted) and (tensor in self.redacted or tensor not in self.columns)
+
     def failure(self, error: Exception) -> str:
         """What to tell of the model's exception: a library's own words may quote any value, a redacted one too."""
         return type(error).__name__ if self.redacted else f"{type(error).__name__}: {error}"

@@ -58,8 +58,11 @@ def check(name: str, datatype: object, shape: object) -> tuple[str, tuple[int, .
     return datatype, tuple(sizes)
 
 
-def from_values(name: str, datatype: str, shape: tuple[int, ...], data: Sequence[Any]) -> Tensor:
-    """A tensor from JSON values, flat or nested as the shape. RequestProblem (400) names the first wrong one."""
+def from_values(
+    name: str, datatype: str, shape: tuple[int, ...], data: Sequence[Any], *, secret: bool = False
+) -> Tensor:
+    """A tensor from JSON values, flat or nested as the shape. RequestProblem (400) names the first wrong one, which is
+    not quoted where it is `secret`."""
     if len(shape) == 2 and any(type(part) is list for part in data[:1]):
         if set(map(type, data)) != {list} or set(map(len, data)) != {shape[1]}:
             raise RequestProblem(400, f'input "{name}": data is not nested as its shape {list(shape)}')
@@ -68,20 +71,20 @@ def from_values(name: str, datatype: str, shape: tuple[int, ...], data: Sequence
     found = set(map(type, data))
     if not found <= _JSON_TYPES[datatype]:
         position = next(n for n, value in enumerate(data) if type(value) not in _JSON_TYPES[datatype])
-        raise _wrong(name, position, data[position], datatype)
+        raise _wrong(name, position, data[position], datatype, secret=secret)
     missing = type(None) in found
     if datatype == BYTES or (missing and datatype == BOOL):
         return Tensor(name, datatype, shape, _objects(data))
     if datatype in INTEGERS and float in found:
         position = next((n for n, value in enumerate(data) if isinstance(value, float) and not _whole(value)), None)
         if position is not None:
-            raise _wrong(name, position, data[position], datatype)
+            raise _wrong(name, position, data[position], datatype, secret=secret)
         data = [int(value) if isinstance(value, float) else value for value in data]
     try:
         values = np.array(data, dtype=np.float64 if missing else _DTYPES[datatype])
     except OverflowError:
         position = next(n for n, value in enumerate(data) if not _fits(value, datatype))
-        raise _wrong(name, position, data[position], datatype) from None
+        raise _wrong(name, position, data[position], datatype, secret=secret) from None
     return Tensor(name, datatype, shape, values)
 
 
@@ -170,8 +173,9 @@ def _fits(value: float, datatype: str) -> bool:
     return True
 
 
-def _wrong(name: str, position: int, value: object, datatype: str) -> RequestProblem:
+def _wrong(name: str, position: int, value: object, datatype: str, *, secret: bool) -> RequestProblem:
+    shown = "the value" if secret else quoted(value)
     noun = {BYTES: "a string", BOOL: "true or false"}.get(datatype) or (
         f"an integer that fits {datatype}" if datatype in INTEGERS else f"a number that fits {datatype}"
     )
-    return RequestProblem(400, f'input "{name}", element {position}: {quoted(value)} is not {noun}')
+    return RequestProblem(400, f'input "{name}", element {position}: {shown} is not {noun}')

@@ -87,6 +87,9 @@ class Exchange:
     time: datetime | None = None
     """When it was answered, if the record tells."""
 
+    redacted: frozenset[str] = frozenset()
+    """Inputs whose values were left out on purpose: null stands in their place, and says nothing of the traffic."""
+
     row: int = 0
     """Which row of its request the first one is, where a request's rows come one by one."""
 
@@ -145,7 +148,7 @@ def exchanges(one: Exchange | Batch) -> Iterator[Exchange]:
             None if answer is None else Payload(json.dumps([answer]).encode(), "application/json"),
             None if event is None else str(event),
             _time(row.get(parquet.TIME)),
-            int(row.get(parquet.ROW) or 0),
+            row=int(row.get(parquet.ROW) or 0),
         )
 
 
@@ -249,7 +252,8 @@ def _exchange(where: str, line: bytes, window: Window) -> tuple[Exchange, str | 
     event, named = metadata.get("eventId"), metadata.get("inferenceId") or metadata.get("eventId")
     identifier = None if named is None else str(named)
     request, answer = _payload(data, "endpointInput"), _payload(data, "endpointOutput")
-    return Exchange(where, request, answer, identifier, when), None if event is None else str(event)
+    redacted = _names(metadata.get("redactedColumns"))
+    return Exchange(where, request, answer, identifier, when, redacted), None if event is None else str(event)
 
 
 def _logged(where: str, row: dict[str, Any], window: Window) -> tuple[Exchange, str | None] | None:
@@ -298,6 +302,12 @@ def _object(value: Any, key: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"no capture record: {key} is missing")
     return cast("dict[str, Any]", found)
+
+
+def _names(given: Any) -> frozenset[str]:
+    """The names in a list; what is none is passed over, as other unknown metadata is."""
+    found = cast("list[Any]", given) if isinstance(given, list) else []
+    return frozenset(name for name in found if isinstance(name, str))
 
 
 def _time(given: Any) -> datetime | None:

@@ -64,6 +64,7 @@ def report(
         },
         "requests": traffic.requests,
         "rows": traffic.rows,
+        "redacted_inputs": sorted(traffic.redacted),
         "repeated_events": traffic.repeats.count,
         "minimum_rows": minimum,
         "metrics": {one.name: one.value for one in found if one.feature is None},

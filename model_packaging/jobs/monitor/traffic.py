@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -45,6 +46,8 @@ class Traffic:
         }
         self.requests = 0
         self.rows = 0
+        self.redacted: set[str] = set()
+        """Inputs that capture left out of some requests; there they count neither as missing nor as anything else."""
         self.misfit_rows = Examples()
         """Rows with a value of the wrong type, or with other columns than the signature's."""
         self.misfit_values: dict[str, int] = dict.fromkeys(self.features, 0)
@@ -72,7 +75,7 @@ class Traffic:
             return
         self.requests += 1
         if exchange.request is not None:
-            self._request(exchange.where, exchange.request)
+            self._request(exchange.where, exchange.request, exchange.redacted)
         if exchange.answer is not None:
             try:
                 for prediction in self.answers(exchange.answer):
@@ -82,7 +85,7 @@ class Traffic:
             except (RequestProblem, ValueError) as error:
                 self.unreadable_answers.add(f"{exchange.where}: {error}")
 
-    def _request(self, where: str, payload: Payload) -> None:
+    def _request(self, where: str, payload: Payload, redacted: frozenset[str]) -> None:
         try:
             kind = media.content_type(payload.content_type)
             raw = media.decode(payload.body, kind, self._checker.columns, sys.maxsize)
@@ -90,14 +93,16 @@ class Traffic:
             self.unreadable_requests.add(f"{where}: {problem}")
             return
         self.rows += len(raw.rows)
+        self.redacted |= redacted & self.features.keys()
+        counted = {name: feature for name, feature in self.features.items() if name not in redacted}
         try:
             rows = self._checker.rows(raw)
         except RequestProblem:
             for number, row in enumerate(raw.rows):
-                self._row(f"{where}, row {number}", row, raw.text)
+                self._row(f"{where}, row {number}", row, raw.text, counted)
             return
         for row in rows:
-            for name, feature in self.features.items():
+            for name, feature in counted.items():
                 feature.add(row[name])
 
     def _batch(self, batch: Batch) -> None:
@@ -123,7 +128,7 @@ class Traffic:
             # One by one they take serving's own way, with its messages.
             for number in misfits.nonzero()[0].tolist():
                 row = columns.plain({name: column[number].as_py() for name, column in given.items()})
-                self._row(f"{where}, row {number}", row, text=False)
+                self._row(f"{where}, row {number}", row, False, self.features)
             found = {name: typed(columns.without(column, misfits), self._kinds[name]) for name, column in given.items()}
         for name, feature in self.features.items():
             if name in found:
@@ -144,15 +149,15 @@ class Traffic:
                 found = read(columns.without(column, found.misfits))
             prediction.extend(found.values, 0)
 
-    def _row(self, where: str, given: Any, text: bool) -> None:
+    def _row(self, where: str, given: Any, text: bool, counted: Mapping[str, Column]) -> None:
         """One row of a request that does not fit as a whole: what can be read of it counts."""
         try:
             row = self._checker.rows(media.RawRows([given], text))[0]
         except RequestProblem as problem:
             self.misfit_rows.add(f"{where}{problem.problems[0].removeprefix('row 0')}")
             row = self._readable(given, text)
-        for name in row.keys() & self.features.keys():
-            self.features[name].add(row[name])
+        for name in row.keys() & counted.keys():
+            counted[name].add(row[name])
 
     def _readable(self, given: Any, text: bool) -> dict[str, Any]:
         """The values of a row that fit; a column that was not sent is a missing value."""

@@ -7,6 +7,7 @@ have a "binary_data_size", in their order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -59,7 +60,7 @@ def routes(service: Service) -> list[Route]:
         package = _package(request)
         length = _header_length(request)
         body = await read_body(request, service.limits)
-        exchange = _Exchange(body, length, package)
+        exchange = _Exchange(body, length, package, service.secret)
 
         def decode() -> Columns:
             return service.check(open_inference.columns(exchange.inputs(), package.signature))
@@ -87,13 +88,15 @@ def routes(service: Service) -> list[Route]:
 class _Exchange:
     """An inference request, and the response in the form that it asks for."""
 
-    def __init__(self, body: bytes, length: int | None, package: Package) -> None:
+    def __init__(self, body: bytes, length: int | None, package: Package, secret: Callable[[str], bool]) -> None:
+        """`secret` tells of which tensors no value may be quoted."""
         self.json_bytes: int | None = None
         """Length of the JSON of the response, where data follows it."""
 
         self._body = body
         self._length = length
         self._package = package
+        self._secret = secret
         self._id: str | None = None
         self._wanted: list[str] = []
         self._binary: dict[str, bool] = {}
@@ -121,7 +124,7 @@ class _Exchange:
             binary = _parameters(output, where).get("binary_data")
             if binary is not None:
                 self._binary[name] = binary is True
-        return _inputs(request, memoryview(body)[length:] if length else memoryview(b""))
+        return _inputs(request, memoryview(body)[length:] if length else memoryview(b""), self._secret)
 
     def encode(self, predictions: Predictions) -> bytes:
         """The body of the response."""
@@ -170,7 +173,7 @@ def _header_length(request: Request) -> int | None:
     return int(text)
 
 
-def _inputs(request: dict[str, Any], data: memoryview) -> list[Tensor]:
+def _inputs(request: dict[str, Any], data: memoryview, secret: Callable[[str], bool]) -> list[Tensor]:
     found: list[Tensor] = []
     problems: list[str] = []
     position = 0
@@ -182,7 +185,9 @@ def _inputs(request: dict[str, Any], data: memoryview) -> list[Tensor]:
         size = _parameters(given, where).get("binary_data_size")
         try:
             if size is None:
-                found.append(tensors.from_values(name, datatype, shape, _list(given, "data", required=True, of=name)))
+                hidden = secret(name)
+                values = _list(given, "data", required=True, of=name, secret=hidden)
+                found.append(tensors.from_values(name, datatype, shape, values, secret=hidden))
                 continue
             if type(size) is not int or not 0 <= size <= len(data) - position:
                 left = f"{len(data) - position} bytes of data are left after the JSON"
@@ -216,14 +221,17 @@ def _object(value: object, where: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-def _list(record: dict[str, Any], key: str, *, required: bool, of: str | None = None) -> list[Any]:
+def _list(
+    record: dict[str, Any], key: str, *, required: bool, of: str | None = None, secret: bool = False
+) -> list[Any]:
     where = f'input "{of}": ' if of else ""
     if key not in record and not required:
         return []
     if key not in record:
         raise RequestProblem(400, f'{where}"{key}" is missing')
     if not isinstance(record[key], list):
-        raise RequestProblem(400, f'{where}"{key}" is {quoted(record[key])}: it must be a list')
+        shown = "no list" if secret else quoted(record[key])
+        raise RequestProblem(400, f'{where}"{key}" is {shown}: it must be a list')
     return cast("list[Any]", record[key])
 
 

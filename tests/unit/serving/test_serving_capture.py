@@ -15,10 +15,12 @@ from model_packaging.errors import ModelberthError
 from model_packaging.jobs.monitor import capture as reader
 from model_packaging.jobs.monitor.traffic import Traffic
 from model_packaging.package import Package
-from model_packaging.serving import capture
+from model_packaging.serving import capture, grpc_server
 from model_packaging.serving.app import application
 from model_packaging.serving.capture import CaptureSettings
+from model_packaging.serving.grpc_messages import message
 from model_packaging.serving.limits import Limits
+from model_packaging.serving.problems import RequestProblem
 from model_packaging.serving.service import Service
 
 ROW = {"tenure": 3, "charge": 60.5, "plan": "pro"}
@@ -75,6 +77,9 @@ def test_the_monitor_reads_what_was_served_without_the_redacted_column(
     for exchange in exchanges:
         traffic.add(exchange)
     assert (traffic.requests, traffic.rows) == (3, 4)
+    assert traffic.redacted == {"plan"}
+    assert {name: column.rows for name, column in traffic.features.items()} == {"tenure": 4, "charge": 4, "plan": 0}
+    assert traffic.features["plan"].missing_ratio is None
     assert traffic.misfit_rows.count == traffic.unreadable_requests.count == traffic.unreadable_answers.count == 0
 
 
@@ -97,6 +102,36 @@ def test_no_answer_and_no_log_quotes_a_redacted_value(
     assert 'field "plan": the value is not a string' in asked[0].text.replace("\\", "")
     assert 'field "plan": the value was not in the training data' in asked[1].text.replace("\\", "")
     assert "4711" not in "".join(answer.text for answer in asked) + capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"name": "plan", "datatype": "BYTES", "shape": [1], "data": [4711]},
+        {"name": "plan", "datatype": "BYTES", "shape": [1], "data": 4711},
+        {"name": "all", "datatype": "INT8", "shape": [1, 3], "data": [1, 2, 4711]},
+    ],
+)
+def test_a_tensors_problem_quotes_no_redacted_value(
+    service: Service, tensor: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = TestClient(application(service))
+    answer = client.post(f"/v2/models/{service.package.name}/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 400
+    assert f'input \\"{tensor["name"]}\\"' in answer.text
+    assert "4711" not in answer.text + capsys.readouterr().out
+    shown = {"name": "tenure", "datatype": "INT8", "shape": [1], "data": [4711]}
+    assert "4711" in client.post(f"/v2/models/{service.package.name}/infer", json={"inputs": [shown]}).text
+
+
+def test_a_problem_over_grpc_quotes_no_redacted_value(service: Service) -> None:
+    for name, quoted in (("plan", False), ("all", False), ("tenure", True)):
+        request = message("ModelInferRequest")()
+        given = request.inputs.add(name=name, datatype="INT8", shape=[1])
+        given.contents.int_contents.append(4711)
+        with pytest.raises(RequestProblem, match=f'input "{name}", element 0') as problem:
+            grpc_server._inputs(request, service.secret)
+        assert ("4711" in str(problem.value)) == quoted
 
 
 def test_a_file_ends_with_its_size(service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,14 @@ def physical_name(name: str, *, longest: int = 63) -> str:
     One that would be longer than `longest` is cut and ends in a hash of the whole, so that it stays unique.
     """
     full = re.sub(r"[^a-z0-9]+", "-", f"{pulumi.get_project()}-{pulumi.get_stack()}-{name}".lower()).strip("-")
-    if len(full) <= longest:
-        return full
-    return f"{full[: longest - 9].rstrip('-')}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+    return shortened(full, longest)
+
+
+def shortened(name: str, longest: int) -> str:
+    """Return a name that is at most `longest`: one that was longer is cut and ends in a hash of the whole."""
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def content_name(name: str, content: Sequence[Any], *, longest: int = 55) -> str:

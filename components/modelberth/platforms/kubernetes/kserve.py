@@ -14,17 +14,16 @@ from typing import Any, cast
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from model_packaging.errors import ModelberthError
-
 from ...args import ModelEndpointArgs
 from ...errors import SpecificationError
 from ...gaps import refusal
+from ...names import shortened
 from . import objects
 
 CONTAINER = "kserve-container"
 """The name by which KServe knows the container that predicts."""
-LONGEST_NAME = 63 - len("isvc.") - len("-predictor")
-"""KServe labels pods with `isvc.<name>-predictor`."""
+_LONGEST_NAME = 20
+"""KServe makes the host name `<name>-predictor-<namespace>` of it, whose namespace needs its room."""
 CONTROLLER, SETTINGS = "kserve-controller-manager", "inferenceservice-config"
 _MODE = "serving.kserve.io/deploymentMode"
 _HOST = "{{ .Name }}-{{ .Namespace }}.{{ .IngressDomain }}"
@@ -39,16 +38,7 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         problems.append(refusal(args.platform, "canary_with_kserve", f"{where}.rollout.canary"))
     if "bake" in args.rollout.model_fields_set:
         problems.append(refusal(args.platform, "bake_with_kserve", f"{where}.rollout.bake"))
-    if args.endpoint_name is not None and len(args.endpoint_name) > LONGEST_NAME:
-        problems.append(_too_long(f"{where}.endpoint_name", args.endpoint_name))
     return problems
-
-
-def _too_long(where: str, name: str) -> str:
-    return (
-        f"{where}: {name!r} has {len(name)} characters: with serving: kserve at most {LONGEST_NAME}, since KServe "
-        "labels pods with isvc.<name>-predictor; write a shorter endpoint_name"
-    )
 
 
 def installation(
@@ -56,11 +46,12 @@ def installation(
 ) -> pulumi.Output[str]:
     """Read from the cluster which KServe is there, also at preview, and return its version.
 
-    The output fails with a ModelberthError where there is none, or one that can't serve the endpoint in Standard mode.
+    The output fails with a SpecificationError where it can't serve the endpoint in Standard mode. Where there is none,
+    the engine itself ends the program: `resource 'kserve/inferenceservice-config' does not exist`.
 
     Args:
         name: Of the resources that are read.
-        endpoint: What the InferenceService will be called.
+        endpoint: The endpoint's name.
         place: The namespace that it will be in.
         namespace: Where KServe is.
         component: Whose resources they are.
@@ -70,22 +61,13 @@ def installation(
     controller = kubernetes.apps.v1.Deployment.get(f"{name}-kserve-controller", f"{namespace}/{CONTROLLER}", opts)
 
     async def found() -> str:
-        try:
-            data, spec, inside = await asyncio.gather(settings.data.future(), controller.spec.future(), place.future())
-        except Exception as error:
-            text = (
-                f"KServe is not installed in the namespace {namespace}, or can't be read ({error}): install it in "
-                "Standard mode (https://kserve.github.io/website/docs/admin-guide/overview), name its namespace by "
-                "endpoint.kubernetes.kserve_namespace, or write serving: workloads"
-            )
-            pulumi.log.error(text, component)
-            raise ModelberthError(text) from error
+        data, spec, inside = await asyncio.gather(settings.data.future(), controller.spec.future(), place.future())
         images = [str(one.image) for one in spec.template.spec.containers] if spec is not None else []  # pyright: ignore
         version, problems = judge(data or {}, images)
         # The namespace is not known at the preview of the first `up`, where the cluster names it.
-        problems += host_problems(data or {}, endpoint, inside) if inside else []
+        problems += host_problems(data or {}, service_name(endpoint), inside) if inside else []
         if problems:
-            raise ModelberthError(*problems)
+            raise SpecificationError(*problems)
         return version
 
     return pulumi.Output.from_input(found())
@@ -123,25 +105,30 @@ def judge(settings: Mapping[str, str], images: list[str]) -> tuple[str, list[str
     return version, problems
 
 
-def host_problems(settings: Mapping[str, str], endpoint: str, namespace: str) -> list[str]:
+def service_name(endpoint: str) -> str:
+    """Return what the InferenceService of an endpoint is called; callers use the endpoint's own Service."""
+    return shortened(endpoint, _LONGEST_NAME)
+
+
+def host_problems(settings: Mapping[str, str], name: str, namespace: str) -> list[str]:
     """Return whether a host name that KServe makes of an InferenceService is too long for one, also if nobody uses it.
 
     Args:
         settings: The data of its ConfigMap `inferenceservice-config`.
-        endpoint: The InferenceService's name.
+        name: The InferenceService's name.
         namespace: Its namespace.
     """
     template = str(_section(settings, "ingress").get("domainTemplate") or _HOST)
     host = template
-    for key, value in {"Name": f"{endpoint}-predictor", "Namespace": namespace}.items():
+    for key, value in {"Name": f"{name}-predictor", "Namespace": namespace}.items():
         host = re.sub(rf"{{{{\s*\.{key}\s*}}}}", value, host)
     longest = max((part for part in re.sub(r"{{.*?}}", "", host).split(".")), key=len)
     if len(longest) <= 63:
         return []
     return [
-        f"the endpoint {endpoint!r} in the namespace {namespace!r} has too long a name for KServe, which makes the "
-        f"host name {longest!r} of it ({len(longest)} characters between dots, at most 63): write an endpoint_name "
-        f"that is at least {len(longest) - 63} shorter, or another ingress.domainTemplate in the ConfigMap {SETTINGS}"
+        f"the namespace {namespace!r} has too long a name for KServe, which makes the host name {longest!r} of it "
+        f"({len(longest)} characters between dots, at most 63): write one that is at least {len(longest) - 63} shorter "
+        f"as kubernetes.namespace, or another ingress.domainTemplate in the ConfigMap {SETTINGS}"
     ]
 
 
@@ -174,13 +161,7 @@ def inference_service(
         cpu_target: The use of processors, in percent, by which the number of replicas is chosen.
         args: The endpoint's arguments.
         opts: The resource's options.
-
-    Raises:
-        SpecificationError: the name is too long for KServe.
     """
-    endpoint = str(described.get("name"))
-    if len(endpoint) > LONGEST_NAME:
-        raise SpecificationError(_too_long(f"{name}.endpoint_name", endpoint))
     if args.rollback_alarms:
         pulumi.log.warn(
             "alarms tell of a bad update and do not bring the previous package back: KServe replaces replicas one by "
@@ -213,7 +194,10 @@ def inference_service(
         name,
         api_version="serving.kserve.io/v1beta1",
         kind="InferenceService",
-        metadata=objects.labelled(objects.annotated(described, chosen), labels),
+        metadata={
+            **objects.labelled(objects.annotated(described, chosen), labels),
+            "name": service_name(str(described.get("name"))),
+        },
         spec=spec,
         opts=opts,
     )

@@ -4,13 +4,11 @@ The cluster serves all files of the suite and ends with the process; each file's
 """
 
 import atexit
-import contextlib
 import functools
 import itertools
 import json
 import tempfile
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,8 +32,15 @@ _PLATFORM = {
 }
 
 
+_TIMEOUT = "MODELBERTH_TIMEOUT_SECONDS"
+
+
+def _selector(endpoint: str) -> str:
+    return f"app.kubernetes.io/component=endpoint,app.kubernetes.io/instance={endpoint}"
+
+
 @functools.cache
-def _running() -> tuple[cluster.Running, Services, Received]:
+def _running() -> tuple[cluster.Running, Services, Received, str]:
     """The cluster with all that belongs to it."""
     folder = tempfile.TemporaryDirectory(prefix="modelberth-conformance-")
     atexit.register(folder.cleanup)
@@ -43,11 +48,12 @@ def _running() -> tuple[cluster.Running, Services, Received]:
     atexit.register(cluster.remove, Path(folder.name))
     assert running.node is not None, running.reasons_against_node
     found = services.start(running)
-    running.node.load(images.serving_image())
+    image = images.serving_image()
+    running.node.load(image)
     receiver = receiving(running.address)
     received = receiver.__enter__()
     atexit.register(receiver.__exit__, None, None, None)
-    return running, found, received
+    return running, found, received, image.name
 
 
 class World(world.World):
@@ -55,9 +61,11 @@ class World(world.World):
 
     needed: ClassVar[dict[str, Any]] = {"bucket": {"kubernetes": {"secret": f"{NAMESPACE}/{SECRET}"}}}
     larger: ClassVar[dict[str, Any]] = {"cpu": 0.4, "memory": "1Gi"}
+    soon: ClassVar[str] = "* * * * *"
+    patience: ClassVar[float] = 3.0
 
     def start(self) -> None:
-        self._running, self._services, self._received = _running()
+        self._running, self._services, self._received, self._image = _running()
         self._told_before = len(self._received.alerts)
         self._numbers = itertools.count(1)
         self._api = kubernetes.config.new_client_from_config(str(self._running.cluster.kubeconfig))
@@ -72,7 +80,7 @@ class World(world.World):
         return {"KUBECONFIG": str(self._running.cluster.kubeconfig), "NO_PROXY": "*"}
 
     def config(self) -> dict[str, Any]:
-        return {"modelberth:platform": "kubernetes", "modelberth:image": images.serving_image().name}
+        return {"modelberth:platform": "kubernetes", "modelberth:image": self._image}
 
     def model(self, package: str) -> dict[str, Any]:
         usual = super().model(package)
@@ -108,16 +116,20 @@ class World(world.World):
         return sorted({pod.metadata.annotations["modelberth/package-digest"] for pod in ready})
 
     def break_replicas(self, endpoint: str) -> None:
-        """Ask for more at once than its queue takes, so that it answers 503."""
-        rows = self.package("good").examples["inputs"]
-        body = json.dumps({"instances": rows * (20_000 // len(rows))})
+        """Let each request time out, by a hand's edit of what serves: a killed pod fails no request here."""
+        self._edit_environment(endpoint, {"name": _TIMEOUT, "value": "0.0001"})
 
-        def ask(_: int) -> None:
-            with contextlib.suppress(OSError):
-                self.predict(endpoint, body, "application/json", "application/json")
+    def heal_replicas(self, endpoint: str) -> None:
+        self._edit_environment(endpoint, {"name": _TIMEOUT, "$patch": "delete"})
 
-        with ThreadPoolExecutor(100) as pool:
-            list(pool.map(ask, range(100)))
+    def _edit_environment(self, endpoint: str, variable: dict[str, str]) -> None:
+        apps = kubernetes.client.AppsV1Api(self._api)
+        containers = [{"name": "serve", "env": [variable]}]
+        for one in apps.list_deployment_for_all_namespaces(label_selector=_selector(endpoint)).items:
+            name, namespace = one.metadata.name, one.metadata.namespace
+            apps.patch_namespaced_deployment(
+                name, namespace, {"spec": {"template": {"spec": {"containers": containers}}}}
+            )
 
     def scaled(self, endpoint: str) -> tuple[int, int] | None:
         api = kubernetes.client.AutoscalingV2Api(self._api)
@@ -164,6 +176,17 @@ class World(world.World):
         pages = self._s3().get_paginator("list_objects_v2").paginate(Bucket=bucket.removeprefix("s3://"))
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
+    def is_the_same_model(self, bucket: str, digest: str, kind: str) -> bool:
+        """Compare file by file what was trained in a pod: the packages of its image are not those of the checkout, so
+        that the package's lock of its environment, and with it the digest, is another."""
+        key = f"packages/{world.MODEL}/{digest}/manifest.json"
+        stored = self._s3().get_object(Bucket=bucket.removeprefix("s3://"), Key=key)["Body"].read()
+        there = json.loads(stored)["files"]
+        here = json.loads((self.packages / kind / "manifest.json").read_text())["files"]
+        differing = {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
+        assert differing <= {"environment.lock", "card.md", "card.html"}, differing
+        return "model" in {name.split("/")[0] for name in here}
+
     def bucket_facts(self, bucket: str) -> dict[str, bool]:
         name = bucket.removeprefix("s3://")
         try:
@@ -200,8 +223,7 @@ class World(world.World):
         raise LookupError(f"there is no Service {endpoint}")
 
     def _pods(self, endpoint: str) -> list[Any]:
-        selector = f"app.kubernetes.io/component=endpoint,app.kubernetes.io/instance={endpoint}"
-        pods = self._core.list_pod_for_all_namespaces(label_selector=selector).items
+        pods = self._core.list_pod_for_all_namespaces(label_selector=_selector(endpoint)).items
         return [pod for pod in pods if pod.metadata.deletion_timestamp is None]
 
     def _cron_job(self, name: str) -> tuple[str, Any]:

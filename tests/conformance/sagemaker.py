@@ -88,6 +88,9 @@ class World(world.World):
     def break_replicas(self, endpoint: str) -> None:
         self.handle.post("kill", name=f"endpoint {endpoint}")
 
+    def heal_replicas(self, endpoint: str) -> None:
+        """SageMaker starts another container in the place of one that ended."""
+
     def scaled(self, endpoint: str) -> tuple[int, int] | None:
         targets = self.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
         for target in targets["ScalableTargets"]:

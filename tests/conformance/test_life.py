@@ -110,10 +110,18 @@ def test_failing_replicas_raise_the_alarm_and_good_traffic_clears_it(world: Worl
             world.break_replicas(endpoint)
             return world.alarm_state(alarm) == "ALARM"
 
-        wait_for(broken, 60, "error_rate fires while replicas fail")
-        wait_for(lambda: world.alarm_state(alarm) == "OK", 120, "error_rate recovers")
-    wait_for(lambda: any(subject.startswith("ALARM") and alarm in subject for subject in world.told()), 10, "a message")
-    assert any(subject.startswith("OK") and alarm in subject for subject in world.told())
+        try:
+            wait_for(broken, 60 * world.patience, "error_rate fires while replicas fail")
+        finally:
+            # The tests that follow begin with replicas that answer, whatever becomes of this one.
+            world.heal_replicas(endpoint)
+        wait_for(lambda: world.alarm_state(alarm) == "OK", 120 * world.patience, "error_rate recovers")
+    for state in ("ALARM", "OK"):
+        wait_for(
+            lambda state=state: any(subject.startswith(state) and alarm in subject for subject in world.told()),
+            30 * world.patience,
+            f"the subscriber hears {state}",
+        )
 
 
 def test_drift_fires_its_alarm_which_starts_retraining(world: World, outputs: dict[str, Any]) -> None:
@@ -136,9 +144,11 @@ def test_drift_fires_its_alarm_which_starts_retraining(world: World, outputs: di
     (started,) = wait_for(lambda: world.runs(job), 60, "retraining starts")
     wait_for(lambda: world.runs(job)[started] != "executing", 240, "retraining ends")
     assert world.runs(job)[started] == "succeeded", world.why(job, started)
-    hexadecimal = world.package("good").digest.removeprefix("sha256:")
-    # The same script on the same data makes the same bytes: the candidate is the champion again.
-    assert f"candidates/{MODEL}/{hexadecimal}.json" in world.objects(bucket)
+    # The same script on the same data makes the same model: the candidate is the champion again.
+    (record,) = [
+        key for key in world.objects(bucket) if key.startswith(f"candidates/{MODEL}/") and key.endswith(".json")
+    ]
+    assert world.is_the_same_model(bucket, record.split("/")[-1].removesuffix(".json"), "good")
 
 
 def test_a_worse_model_is_refused_before_anything_is_touched(world: World, outputs: dict[str, Any]) -> None:
@@ -224,9 +234,9 @@ def test_a_schedule_yields_a_candidate(world: World, outputs: dict[str, Any]) ->
     job = outputs["retraining"]["job_name"]
     before = world.runs(job).keys()
     usual = world.model("better")["retraining"]
-    world.configure("better", retraining=usual | {"schedule": "*/5 * * * *", "parameters": {"trees": 30, "depth": 5}})
+    world.configure("better", retraining=usual | {"schedule": world.soon, "parameters": {"trees": 30, "depth": 5}})
     world.up()
-    started = wait_for(lambda: world.runs(job).keys() - before, 60, "the schedule fires")
+    started = wait_for(lambda: world.runs(job).keys() - before, 90, "the schedule fires")
     run = next(iter(started))
     world.configure("better")
     world.up()

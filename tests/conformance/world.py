@@ -42,6 +42,11 @@ class World(ABC):
     larger: ClassVar[dict[str, Any]] = {"cpu": 8, "memory": "16Gi"}
     """A `compute` that this machine has, and that is more than the model's usual one."""
 
+    soon: ClassVar[str] = "*/5 * * * *"
+    """A schedule that is due within a minute of waiting."""
+    patience: ClassVar[float] = 1.0
+    """How many times longer than on an emulator, whose minutes are short, an alarm takes."""
+
     def __init__(self, platform: str, folder: Path, packages: Path) -> None:
         self.platform = platform
         self.folder = folder
@@ -147,7 +152,11 @@ class World(ABC):
 
     @abstractmethod
     def break_replicas(self, endpoint: str) -> None:
-        """Kill what serves, as a failing machine does."""
+        """Make requests fail, until `heal_replicas`; may be asked again while they do."""
+
+    @abstractmethod
+    def heal_replicas(self, endpoint: str) -> None:
+        """Make requests succeed again, if the platform does not replace by itself what fails."""
 
     @abstractmethod
     def scaled(self, endpoint: str) -> tuple[int, int] | None:
@@ -176,6 +185,10 @@ class World(ABC):
     @abstractmethod
     def objects(self, bucket: str) -> list[str]:
         """The keys in a bucket, named by its address."""
+
+    def is_the_same_model(self, bucket: str, digest: str, kind: str) -> bool:
+        """Whether a package in the bucket is one of `KINDS`, trained again."""
+        return f"sha256:{digest}" == self.package(kind).digest
 
     @abstractmethod
     def bucket_facts(self, bucket: str) -> dict[str, bool]:

@@ -117,7 +117,7 @@ class World(world.World):
 
     def break_replicas(self, endpoint: str) -> None:
         """Let each request time out, by a hand's edit of what serves: a killed pod fails no request here."""
-        self._edit_environment(endpoint, {"name": _TIMEOUT, "value": "0.0001"})
+        self._edit_environment(endpoint, {"name": _TIMEOUT, "value": "0.001"})
 
     def heal_replicas(self, endpoint: str) -> None:
         self._edit_environment(endpoint, {"name": _TIMEOUT, "$patch": "delete"})

@@ -197,11 +197,11 @@ class Call:
         """Begin a long-running operation and show it."""
         started = self.now
         url = self.api.schemas.type_url(self.api.prefix + metadata_type)
-        short = metadata_type
+        described = self.api.document.schemas.get(self.api.prefix + metadata_type, {}).get("properties", {})
 
         def show() -> dict[str, Any]:
             times = {"createTime": started, "updateTime": self.now}
-            generic = times if short == "GenericOperationMetadata" else {"genericMetadata": times}
+            generic = {"genericMetadata": times} if "genericMetadata" in described else {}
             return {"@type": url, **generic, **(metadata or {})}
 
         operation = self.emulator.operations.start(self.api.name, self.method.key, parent, work, show, undo)

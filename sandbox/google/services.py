@@ -19,12 +19,12 @@ api = Api("serviceusage", "v1", "google.api.serviceusage.v1", numbered=True)
 
 def is_enabled(emulator: Emulator, project: str, host: str) -> bool:
     """Whether a project may use a service."""
-    disabled = emulator.store.table("serviceusage.disabled")
+    disabled = emulator.store.table("_disabled")
     return f"projects/{emulator.projects.number(project)}/services/{host}" not in disabled
 
 
 def _service(call: Call, name: str) -> dict[str, Any]:
-    disabled = call.emulator.store.table("serviceusage.disabled")
+    disabled = call.emulator.store.table("_disabled")
     host = name.rpartition("/")[2]
     return {
         "name": name,
@@ -53,7 +53,7 @@ def _set(call: Call, enable: bool) -> dict[str, Any]:
     name = call.canonical(call.name)
 
     def work(operation: Operation) -> dict[str, Any]:
-        disabled = call.emulator.store.table("serviceusage.disabled")
+        disabled = call.emulator.store.table("_disabled")
         if enable:
             disabled.pop(name, None)
         else:

@@ -59,7 +59,10 @@ class Store:
         self._tables: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 
     def table(self, collection: str) -> dict[str, dict[str, Any]]:
-        """The resources of a collection, such as `aiplatform.projects.locations.models`, by name."""
+        """The resources of a collection, such as `aiplatform.projects.locations.models`, by name.
+
+        A collection whose name starts with `_` is the emulator's own.
+        """
         return self._tables[collection]
 
     def below(self, collection: str, parent: str) -> list[dict[str, Any]]:
@@ -71,7 +74,7 @@ class Store:
     def everything(self) -> dict[str, list[str]]:
         """The names of all that there is, by collection."""
         with self.lock:
-            return {key: sorted(table) for key, table in sorted(self._tables.items()) if table}
+            return {key: sorted(table) for key, table in sorted(self._tables.items()) if table and key[0] != "_"}
 
 
 def etag(resource: dict[str, Any]) -> str:

@@ -1,5 +1,10 @@
-"""Vertex AI."""
+"""Vertex AI: models with versions, endpoints with deployed models, predictions by the real serving program.
 
-from sandbox.google.api import Api
+Sources: Vertex AI API reference v1 and the guides named in the modules.
+"""
 
-api = Api("aiplatform", "v1", "google.cloud.aiplatform.v1", "GoogleCloudAiplatformV1", numbered=True)
+from sandbox.google.vertex import endpoints, models, prediction
+from sandbox.google.vertex.api import api
+from sandbox.google.vertex.hosting import prepare
+
+__all__ = ["api", "endpoints", "models", "prediction", "prepare"]

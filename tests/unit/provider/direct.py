@@ -7,11 +7,11 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
+from google.rpc import status_pb2
 from modelberth_provider.provider import Provider
 from modelberth_provider.resources import RESOURCES
 from modelberth_provider.stubs import provider_pb2, provider_pb2_grpc
 from modelberth_provider.wire import decode, encode
-from pulumi.runtime.proto import status_pb2
 
 from .vertex import Vertex
 

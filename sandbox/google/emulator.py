@@ -45,6 +45,8 @@ class Emulator:
             folder / "containers",
             {
                 "STORAGE_EMULATOR_HOST": url,
+                # gcsfs else asks Google itself, over gRPC, for the kind of each bucket.
+                "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
                 "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING": f"{url}/monitoring.googleapis.com/",
                 "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
                 # The metadata server, from which Google's libraries take a program's credentials and project.

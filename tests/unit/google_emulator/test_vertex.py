@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from google.api_core import exceptions
-from google.cloud import aiplatform
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform, storage
 from googleapiclient.errors import HttpError
 
 from sandbox.google.server import Handle
 from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.packaging.conftest import packed
 
 LOCATION = f"projects/{PROJECT}/locations/europe-west4"
 REPOSITORY = "europe-west4-docker.pkg.dev/test-project/images"
@@ -238,3 +240,28 @@ def test_calls_above_a_quota_are_refused(emulator: Handle, discovery: Any) -> No
     name = f"{LOCATION}/models/none"
     assert refused(models.listVersions(name=name))["status"] == "NOT_FOUND"
     assert refused(models.listVersions(name=name))["details"][0]["reason"] == "RATE_LIMIT_EXCEEDED"
+
+
+def test_the_real_server_answers_what_the_package_predicts(emulator: Handle, vertex: Any, tmp_path: Path) -> None:
+    package = packed(tmp_path / "package")
+    client = storage.Client(
+        project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator.url}
+    )
+    bucket = client.create_bucket("models-for-vertex", location="europe-west4")
+    for file in [*package.files, "manifest.json"]:
+        bucket.blob(f"churn/{file}").upload_from_filename(str(package.path / file))
+    model = vertex.Model.upload(
+        display_name="churn",
+        artifact_uri="gs://models-for-vertex/churn",
+        serving_container_image_uri=f"{REPOSITORY}/modelberth:0.1.0",
+    )
+    endpoint = vertex.Endpoint.create(display_name="churn")
+    endpoint.deploy(model, machine_type="n1-standard-2", min_replica_count=1)
+    answered = endpoint.predict(package.examples["inputs"])
+    assert answered.predictions == package.examples["predictions"]
+    assert answered.model_resource_name == model.resource_name
+    with pytest.raises(exceptions.BadRequest, match="tenure"):
+        endpoint.predict([package.examples["inputs"][0] | {"tenure": "long"}])
+    endpoint.delete(force=True)
+    model.delete()
+    assert emulator.get("processes") == []

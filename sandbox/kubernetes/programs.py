@@ -180,6 +180,22 @@ KSERVE = _program(
     minutes="about 5 minutes on two cores",
 )
 
+OF_A_NODE = (
+    ETCD,
+    CONTROL_PLANE,
+    RUNC,
+    PAUSE,
+    NETWORK_PLUGINS,
+    CONTAINERD,
+    COREDNS,
+    OBJECT_STORE,
+    PUSHGATEWAY,
+    ALERTMANAGER,
+    PROMETHEUS,
+    NODE,
+)
+"""What a cluster with a node consists of, and what a model needs beside it."""
+
 
 def is_built(program: GoProgram) -> bool:
     """Whether the program needs no building any more."""

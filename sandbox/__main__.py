@@ -15,7 +15,7 @@ from sandbox.stack_file import StackFile, read
 
 
 def up(name: str) -> None:
-    """Deploy a stack, ask it for a prediction and print what is there."""
+    """Deploy a stack, ask it for a prediction and print what is there; preview it where it can't run here."""
     stack = read(name)
     cloud = clouds.of(stack)
     if not cloud.is_local(stack) and (problems := cloud.problems(stack)):
@@ -25,6 +25,13 @@ def up(name: str) -> None:
     driven = Stack(name, environment)
     driven.ensure()
     _ensure_cloud(stack, driven)
+    if cloud.is_local(stack) and (reasons := cloud.reasons_against_deploying(stack)):
+        driven.preview()
+        raise ModelberthError(
+            "nothing was deployed, because this machine can't run what the stack needs; the preview above was judged "
+            f"by what does run, and is shown again by `make env STACK={name}` and `pulumi preview`",
+            *reasons,
+        )
     driven.up()
     os.environ.update(environment)
     print("\n" + report.table(stack, json.loads(driven.outputs())), flush=True)

@@ -5,6 +5,7 @@ Each module has:
 - `problems(stack)`: what a stack elsewhere lacks, before anything is done;
 - `variables(stack)`: what clients and the engine need to reach it;
 - `ensure(stack)`: start what does not run; returns an identity that changes when everything is gone;
+- `reasons_against_deploying(stack)`: why this machine can only preview the stack; empty where it can deploy it;
 - `stop(stack)`: end it; tells whether there was anything;
 - `predict`, `alarm_states`, `command`: for the table after `make up`.
 """

@@ -47,6 +47,11 @@ def ensure(stack: StackFile) -> str:
     return emulator.ensure(_url(stack))
 
 
+def reasons_against_deploying(stack: StackFile) -> list[str]:
+    """The emulator runs everything wherever it runs."""
+    return []
+
+
 def is_running(stack: StackFile) -> bool:
     """Whether the emulator answers."""
     return emulator.health(_url(stack)) is not None

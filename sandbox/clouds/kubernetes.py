@@ -7,8 +7,7 @@ from typing import Any
 
 import kubernetes
 
-from model_packaging.errors import ModelberthError
-from sandbox.kubernetes import cluster, images, services
+from sandbox.kubernetes import cluster, images, node, services
 from sandbox.kubernetes.control_plane import CONTEXT
 from sandbox.settings import HOME
 from sandbox.stack_file import StackFile
@@ -43,23 +42,25 @@ def variables(stack: StackFile) -> dict[str, str]:
 
 
 def ensure(stack: StackFile) -> str:
-    """Start the cluster and what a model needs beside it, unless they run.
+    """Start the cluster and what a model needs beside it, unless they run; without a node, what a preview needs.
 
     Raises:
-        ModelberthError: no node can run on this machine, with the reasons; or something does not start.
+        ModelberthError: something does not start.
     """
     running = cluster.start(FOLDER)
     if running.node is None:
-        raise ModelberthError(
-            "a model needs a node to run on, and this machine can't run one; the control plane runs, so that "
-            "`pulumi preview` works",
-            *running.reasons_against_node,
-        )
+        services.start_store(running)
+        return _identity()
     services.start(running)
     image = images.serving_image()
     running.node.load(image)
     running.node.tag(image, IMAGE)
     return _identity()
+
+
+def reasons_against_deploying(stack: StackFile) -> list[str]:
+    """Why no pod can run here, though the API server judges every object."""
+    return node.reasons_against()
 
 
 def is_running(stack: StackFile) -> bool:

@@ -57,6 +57,10 @@ class Stack:
         """Bring the stack to what its configuration says; its output goes to the user."""
         self.do("up", "--yes", "--skip-preview", "--suppress-outputs")
 
+    def preview(self) -> None:
+        """Show what would be made, judged by what runs; its output goes to the user."""
+        self.do("preview", "--suppress-outputs")
+
     def refresh(self) -> None:
         """Read the world again, because what the engine remembers may be gone."""
         self.do("refresh", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", quiet=True)

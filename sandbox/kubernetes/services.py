@@ -47,8 +47,7 @@ def start(running: Running) -> Services:
         ModelberthError: one cannot be built or does not start.
     """
     cluster, address = running.cluster, running.address
-    store = object_store.start(cluster.folder, address)
-    _keep_secret(cluster, store)
+    store = start_store(running)
     watching = monitoring.start(cluster, address)
     port = stable_ports(cluster.folder / "ports.json", ("pushgateway",), address)["pushgateway"]
     pushgateway = f"http://{address}:{port}"
@@ -67,6 +66,17 @@ def start(running: Running) -> Services:
         _publish(cluster, core, name, url)
     inside = {name: f"http://{name}.{NAMESPACE}.svc:{port}" for name, port in _PORTS.items()}
     return Services(store, watching, inside["prometheus"], inside["pushgateway"])
+
+
+def start_store(running: Running) -> ObjectStore:
+    """Start the object store, unless it runs, and keep its keys in the cluster.
+
+    Raises:
+        ModelberthError: it cannot be built or does not start.
+    """
+    store = object_store.start(running.cluster.folder, running.address)
+    _keep_secret(running.cluster, store)
+    return store
 
 
 def alerting_rules(folder: Path) -> list[dict[str, Any]]:

@@ -113,6 +113,18 @@ def test_unknown_stack_names_the_nearest(make: Make) -> None:
     assert "did you mean local-sagemaker?" in told
 
 
+def test_without_a_node_kubernetes_previews_by_a_real_api_server(make: Make) -> None:
+    """Here the machine lacks nft, which the folders left in PATH do not hold."""
+    without = f"PATH={Path(sys.executable).parent}:/usr/bin:/bin"
+    assert shutil.which("nft", path=without.removeprefix("PATH=")) is None
+    told = make("up", "STACK=local-kubernetes", without, fails=True)
+    assert re.search(r"\+ +kubernetes:apps/v1:Deployment .* create", told.stdout)
+    assert "nothing was deployed, because this machine can't run what the stack needs" in told.stderr
+    assert re.search(r"a node needs these packages, which are not installed: .*nftables", told.stderr)
+    assert "Traceback" not in told.stdout + told.stderr
+    make("down", "STACK=local-kubernetes", without)
+
+
 def test_down_leaves_no_process_and_no_port(make: Make, checkout: Path, port: int) -> None:
     assert listening(port)
     make("down")

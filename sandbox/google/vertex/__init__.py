@@ -3,8 +3,21 @@
 Sources: Vertex AI API reference v1 and the guides named in the modules.
 """
 
-from sandbox.google.vertex import endpoints, models, prediction
-from sandbox.google.vertex.api import api
-from sandbox.google.vertex.hosting import prepare
+from __future__ import annotations
 
-__all__ = ["api", "endpoints", "models", "prediction", "prepare"]
+from typing import TYPE_CHECKING
+
+from sandbox.google.vertex import endpoints, metrics, models, prediction
+from sandbox.google.vertex.api import api
+from sandbox.google.vertex.hosting import hosting_of
+
+if TYPE_CHECKING:
+    from sandbox.google.emulator import Emulator
+
+__all__ = ["api", "endpoints", "metrics", "models", "prediction", "prepare"]
+
+
+def prepare(emulator: Emulator) -> None:
+    """Look after the containers, and report what they use, while the emulator runs."""
+    emulator.in_background(hosting_of(emulator).watch)
+    emulator.in_background(lambda: metrics.watch(emulator))

@@ -149,8 +149,3 @@ def hosting_of(emulator: Emulator) -> Hosting:
     if emulator not in _all:
         _all[emulator] = Hosting(emulator)
     return _all[emulator]
-
-
-def prepare(emulator: Emulator) -> None:
-    """Watch the containers while the emulator runs."""
-    emulator.in_background(hosting_of(emulator).watch)

@@ -11,7 +11,8 @@ import http.client
 import json
 import random
 import time
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from sandbox.google.api import Call, Raw, Resource
 from sandbox.google.errors import GoogleError, invalid, precondition
@@ -57,15 +58,40 @@ def _ask(call: Call, server: Server, body: bytes, content_type: str) -> tuple[in
             hosting.lock.notify_all()
 
 
-def _send(call: Call, body: bytes, content_type: str) -> tuple[Resource, str, bytes]:
+@dataclass(frozen=True)
+class Exchange:
+    """One request to a deployed model and what came of it: `status` and `answer` are the container's.
+
+    `raw` tells a raw prediction, whose body Vertex AI passes on unread.
+    """
+
+    call: Call
+    endpoint: Resource
+    deployed: Resource
+    raw: bool
+    request: bytes
+    answer: bytes
+    status: int
+    model_seconds: float
+    total_seconds: float
+
+
+LISTENERS: list[Callable[[Exchange], None]] = []
+"""What is told of each request."""
+
+
+def _send(call: Call, body: bytes, content_type: str, *, raw: bool) -> tuple[Resource, str, bytes]:
     """Ask a container; raises what Vertex AI makes of its errors."""
+    began = time.perf_counter()
     if len(body) > BODY_BYTES:
         raise invalid(f"Request payload size exceeds the limit: {BODY_BYTES} bytes.")
     endpoint, deployed, server = _choose(call)
-    started = time.perf_counter()
+    asked = time.perf_counter()
     status, kind, content = _ask(call, server, body, content_type)
+    now = time.perf_counter()
+    exchange = Exchange(call, endpoint, deployed, raw, body, content, status, now - asked, now - began)
     for listener in LISTENERS:
-        listener(call, endpoint, deployed, status, time.perf_counter() - started)
+        listener(exchange)
     if 200 <= status < 300:
         return deployed, kind, content
     text = content.decode("utf-8", "replace")
@@ -74,14 +100,10 @@ def _send(call: Call, body: bytes, content_type: str) -> tuple[Resource, str, by
     raise GoogleError("UNAVAILABLE" if status == 503 else "INTERNAL", text, http=status)
 
 
-LISTENERS: list[Any] = []
-"""What is told of each request: the endpoint, the deployed model, the container's status and the seconds it took."""
-
-
 @api.method(f"{PATH}.predict")
 def predict(call: Call) -> Resource:
     body = {key: call.body[key] for key in ("instances", "parameters") if key in call.body}
-    deployed, _, content = _send(call, json.dumps(body).encode(), "application/json")
+    deployed, _, content = _send(call, json.dumps(body).encode(), "application/json", raw=False)
     try:
         answered = json.loads(content)
         predictions = answered["predictions"]
@@ -101,7 +123,7 @@ def predict(call: Call) -> Resource:
 @api.method(f"{PATH}.rawPredict")
 def raw_predict(call: Call) -> Raw:
     kind = call.headers.get("content-type") or "application/json"
-    deployed, answered, content = _send(call, call.media or b"", kind)
+    deployed, answered, content = _send(call, call.media or b"", kind, raw=True)
     headers = {
         "Content-Type": answered,
         "X-Vertex-AI-Endpoint-Id": call.name.rpartition("/")[2],

@@ -23,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path != os.environ["AIP_PREDICT_ROUTE"]:
             self.answer(404, b"")
-        elif os.environ.get("MODE") == "bad":
+        elif os.environ.get("MODE") == "bad" or b"instances" not in body:
             self.answer(400, b'{"error": "column 3 is missing"}')
         else:
             who = [os.environ.get("WHO", "")] * len(json.loads(body)["instances"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
+
+from sandbox.providers.check import parsed
+from sandbox.providers.resource import Cancelled, CloudError
 
 SERVICES = {
     # boto3's name: the names under which `aws:endpoints` may hold it.
@@ -42,26 +44,6 @@ _NAMES = {
     "sqs": "SQS",
     "sts": "STS",
 }
-
-
-class CloudError(Exception):
-    """A call that AWS refused. The text is for people: operation, thing, code and message."""
-
-    def __init__(self, text: str, code: str = "") -> None:
-        super().__init__(text)
-        self.code = code
-
-
-class Cancelled(Exception):
-    """The user interrupted the update."""
-
-
-class CreateFailed(Exception):
-    """The resource exists under this id, but did not become usable."""
-
-    def __init__(self, identifier: str, reason: str) -> None:
-        super().__init__(reason)
-        self.identifier = identifier
 
 
 @dataclass
@@ -116,16 +98,6 @@ class Settings:
         """Whether a tag is none of the provider's business."""
         keys, prefixes = self.ignored_tags
         return tag.startswith("aws:") or tag in keys or tag.startswith(prefixes or ("\0",))
-
-
-def parsed(value: Any) -> Any:
-    """A configuration value: nested ones arrive as JSON text."""
-    if isinstance(value, str) and value[:1] in "[{":
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _true(value: Any) -> bool:

@@ -11,7 +11,7 @@ import datetime
 import functools
 from typing import Any
 
-from sandbox.providers.aws import schema
+from sandbox.providers import schema
 
 
 def to_aws(

@@ -14,7 +14,7 @@ import pytest
 from modelberth_provider.stubs import provider_pb2
 from modelberth_provider.wire import UNKNOWN, Asset, decode, encode
 
-from sandbox.providers.aws import compare, schema
+from sandbox.providers import compare, schema
 from sandbox.providers.aws.resources import RESOURCES
 
 CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"

@@ -1,6 +1,5 @@
 """Every resource type that the provider knows, by its token."""
 
-from sandbox.providers.aws.resource import Resource
 from sandbox.providers.aws.resources import (
     appautoscaling,
     cloudwatch,
@@ -15,6 +14,7 @@ from sandbox.providers.aws.resources import (
     sns,
     sqs,
 )
+from sandbox.providers.resource import Resource
 
 RESOURCES: dict[str, Resource] = {
     resource.token: resource

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sandbox.providers.aws import convert, schema
-from sandbox.providers.aws.check import AutoName
-from sandbox.providers.aws.cloud import Call, CloudError
-from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
+from sandbox.providers import schema
+from sandbox.providers.aws import convert
+from sandbox.providers.aws.cloud import Call
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, CloudError, Resource, Values
 
 _GONE = ("ObjectNotFoundException",)
 _NOT_READY = ("unable to assume iam role", "could not assume", "concurrentupdate")

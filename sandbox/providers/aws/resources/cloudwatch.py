@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sandbox.providers.aws import convert, enums, schema
-from sandbox.providers.aws.check import AutoName
+from sandbox.providers import schema
+from sandbox.providers.aws import convert, enums
 from sandbox.providers.aws.cloud import Call, tag_list, tag_map
-from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, Resource, Values
 
 _GONE = ("ResourceNotFound", "ResourceNotFoundException")
 

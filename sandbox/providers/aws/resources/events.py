@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 
-from sandbox.providers.aws import convert, schema
-from sandbox.providers.aws.check import AutoName
-from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, CloudError, tag_list, tag_map
-from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
+from sandbox.providers import schema
+from sandbox.providers.aws import convert
+from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, tag_list, tag_map
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, CloudError, Resource, Values
 
 _GONE = ("ResourceNotFoundException",)
 

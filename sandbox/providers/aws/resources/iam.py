@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from urllib.parse import unquote
 
-from sandbox.providers.aws.check import AutoName
 from sandbox.providers.aws.cloud import Call, tag_list, tag_map
 from sandbox.providers.aws.convert import timestamp
-from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, Resource, Values
 
 _GONE = ("NoSuchEntity", "NoSuchEntityException")
 

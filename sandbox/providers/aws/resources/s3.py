@@ -9,10 +9,11 @@ from typing import Any
 
 from modelberth_provider.wire import Asset
 
-from sandbox.providers.aws import convert, schema
-from sandbox.providers.aws.check import AutoName
-from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, CloudError, tag_list, tag_map
-from sandbox.providers.aws.resource import Change, Resource, Values
+from sandbox.providers import schema
+from sandbox.providers.aws import convert
+from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, tag_list, tag_map
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, CloudError, Resource, Values
 
 _NO_BUCKET = ("NoSuchBucket", "404", "NotFound")
 # https://docs.aws.amazon.com/general/latest/gr/s3.html: the website endpoints' hosted zones.

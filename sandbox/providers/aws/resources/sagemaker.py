@@ -10,16 +10,12 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from sandbox.providers.aws import convert, enums, schema
-from sandbox.providers.aws.check import AutoName
-from sandbox.providers.aws.cloud import (
-    ROLE_NOT_READY,
-    Call,
-    CreateFailed,
-    tag_list,
-    tag_map,
-)
-from sandbox.providers.aws.resource import ALL_BUT_TAGS, Change, Resource, Values, sync_tags
+from sandbox.providers import schema
+from sandbox.providers.aws import convert, enums
+from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call, tag_list, tag_map
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import ALL_BUT_TAGS, Change, CreateFailed, Resource, Values
 
 _GONE = ("ResourceNotFound", "ResourceNotFoundException")
 _ENDPOINT_TIMEOUT_SECONDS = 60 * 60

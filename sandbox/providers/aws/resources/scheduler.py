@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import time
 
-from sandbox.providers.aws import convert, schema
-from sandbox.providers.aws.check import AutoName
+from sandbox.providers import schema
+from sandbox.providers.aws import convert
 from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call
-from sandbox.providers.aws.resource import Change, Resource, Values
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, Resource, Values
 
 _TOKEN = "aws:scheduler/schedule:Schedule"
 _GONE = ("ResourceNotFoundException",)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.providers.aws.check import AutoName
 from sandbox.providers.aws.cloud import ROLE_NOT_READY, Call
-from sandbox.providers.aws.resource import Change, Resource, Values, sync_tags
+from sandbox.providers.aws.tags import sync_tags
+from sandbox.providers.check import AutoName
+from sandbox.providers.resource import Change, Resource, Values
 
 _GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 

@@ -4,12 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from sandbox.providers.aws.check import AutoName
-from sandbox.providers.aws.cloud import Call
+from sandbox.providers.check import AutoName
 
 Values = dict[str, Any]
+
+
+class CloudError(Exception):
+    """A call that the cloud refused. The text is for people: operation, thing, code and message."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Cancelled(Exception):
+    """The user interrupted the update."""
+
+
+class CreateFailed(Exception):
+    """The resource exists under this id, but did not become usable."""
+
+    def __init__(self, identifier: str, reason: str) -> None:
+        super().__init__(reason)
+        self.identifier = identifier
+
+
+class Call(Protocol):
+    """One operation on one resource, as the provider sees it; each cloud's own call has the means to do it."""
+
+    thing: str
+    timeout_seconds: float | None
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the update is interrupted. Raises Cancelled."""
+        ...
+
 
 ALL_BUT_TAGS = frozenset({"*"})
 """`force_new` of a resource that can only be replaced, save for its tags."""
@@ -33,18 +64,18 @@ class Resource:
 
     token: str
     service: str
-    create: Callable[[Call, Values], str]
+    create: Callable[[Any, Values], str]
     """Makes it and returns its id. Raises CloudError, or CreateFailed when it exists but is not usable."""
-    read: Callable[[Call, str, Values], Values | None]
-    """Every property that AWS tells, `None` for one that is not set; None when the thing is gone."""
-    delete: Callable[[Call, str, Values], None]
-    update: Callable[[Call, str, Change], None] | None = None
+    read: Callable[[Any, str, Values], Values | None]
+    """Every property that the cloud tells, `None` for one that is not set; None when the thing is gone."""
+    delete: Callable[[Any, str, Values], None]
+    update: Callable[[Any, str, Change], None] | None = None
     force_new: frozenset[str] = frozenset()
     force_new_presence: frozenset[str] = frozenset()
     """Paths whose appearing or disappearing forces replacement, while a change inside does not."""
     auto_name: AutoName | None = None
     computed: frozenset[str] = frozenset()
-    """Inputs that AWS fills in when they are not given: unknown at preview."""
+    """Inputs that the cloud fills in when they are not given: unknown at preview."""
     policies: frozenset[str] = frozenset()
     """Properties that hold a policy, compared by meaning."""
     json: frozenset[str] = frozenset()
@@ -63,19 +94,3 @@ class Resource:
         if self.force_new is ALL_BUT_TAGS:
             return name not in ("tags", "tagsAll")
         return name in self.force_new or (name == "region" and self.regional)
-
-
-def sync_tags(
-    change: Change,
-    put: Callable[[dict[str, str]], object],
-    remove: Callable[[list[str]], object],
-) -> None:
-    """Bring tags from what they were to what is asked for (`tagsAll` holds the provider's default tags too)."""
-    old: dict[str, str] = change.old.get("tagsAll") or {}
-    new: dict[str, str] = change.new.get("tagsAll") or {}
-    gone = sorted(old.keys() - new.keys())
-    added = {key: value for key, value in new.items() if old.get(key) != value}
-    if gone:
-        remove(gone)
-    if added:
-        put(added)

@@ -1,4 +1,4 @@
-"""The published schema of the AWS provider, read from the installed `pulumi_aws` package.
+"""The published schema of an official provider, read from its installed SDK: `pulumi_aws`, `pulumi_gcp`.
 
 The SDK's generated sources hold, for every resource, its inputs with their wire names and types and
 which are required (`<Resource>Args`), nested types (`_inputs.py`), and the outputs. They are read
@@ -23,8 +23,8 @@ class Type:
 
     kind: str
     element: Type | None = None
-    reference: tuple[str, str] | None = None
-    """For an object: (module, class in its `_inputs.py`)."""
+    reference: tuple[Path, str] | None = None
+    """For an object: (the SDK's folder, class in the `_inputs.py` there)."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,11 @@ class UnknownToken(LookupError):
     """The SDK has no resource of that type."""
 
 
-def _root() -> Path:
-    spec = importlib.util.find_spec("pulumi_aws")
+@functools.cache
+def _root(package: str) -> Path:
+    spec = importlib.util.find_spec(f"pulumi_{package}")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("the pulumi-aws package is not installed")
+        raise ModuleNotFoundError(f"the pulumi-{package} package is not installed")
     return Path(spec.submodule_search_locations[0])
 
 
@@ -62,13 +63,13 @@ def _source(path: Path) -> str:
 
 
 @functools.cache
-def _module_file(module: str, name: str) -> Path:
-    folder = _root() if module == "index" else _root() / module
+def _module_file(package: str, module: str, name: str) -> Path:
+    folder = _root(package) if module == "index" else _root(package) / module
     wanted = name.lower()
     for path in folder.glob("*.py"):
         if path.stem.replace("_", "").lower() == wanted:
             return path
-    raise UnknownToken(f"aws:{module}/{name}")
+    raise UnknownToken(f"{package}:{module}/{name}")
 
 
 def _class_source(path: Path, name: str) -> str | None:
@@ -93,7 +94,7 @@ _PARAMETER = re.compile(r"^ {17}(?P<name>\w+): (?P<type>.*?)(?P<optional> = None
 
 
 @functools.cache
-def _properties(path: Path, class_name: str, module: str) -> dict[str, Property]:
+def _properties(path: Path, class_name: str) -> dict[str, Property]:
     body = _class_source(path, class_name)
     if body is None:
         raise UnknownToken(class_name)
@@ -105,7 +106,7 @@ def _properties(path: Path, class_name: str, module: str) -> dict[str, Property]
         match = _GETTER.search(chunk)
         if match:
             wire = match["wire"] or match["name"]
-            properties[wire] = Property(wire, _parse(match["type"], module), match["name"] in required)
+            properties[wire] = Property(wire, _parse(match["type"], path.parent), match["name"] in required)
     return properties
 
 
@@ -126,21 +127,21 @@ def _inner(text: str) -> list[str]:
 _SCALARS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 
-def _parse(text: str, module: str) -> Type:
+def _parse(text: str, folder: Path) -> Type:
     text = text.strip()
     if text.startswith(("pulumi.Input[", "pulumi.Output[", "Optional[")):
-        return _parse(_inner(text)[0], module)
+        return _parse(_inner(text)[0], folder)
     if text.startswith("Sequence["):
-        return Type("list", _parse(_inner(text)[0], module))
+        return Type("list", _parse(_inner(text)[0], folder))
     if text.startswith("Mapping["):
-        return Type("map", _parse(_inner(text)[1], module))
+        return Type("map", _parse(_inner(text)[1], folder))
     if text.startswith("Union["):
         options = _inner(text)
         if any("Asset" in option or "Archive" in option for option in options):
             return Type("asset")
         if any(option.strip("'\"").endswith("DocumentArgs") for option in options):
             return Type("json")
-        return _parse(options[0], module)
+        return _parse(options[0], folder)
     if text.startswith("_builtins."):
         return Type(_SCALARS.get(text.removeprefix("_builtins."), "any"))
     if text.startswith(("pulumi.Asset", "pulumi.Archive")):
@@ -150,50 +151,49 @@ def _parse(text: str, module: str) -> Type:
         if "." in name:
             prefix, name = name.rsplit(".", 1)
             module = prefix.strip("_").split(".")[-1]
+            # The provider's own types are in the package's folder, all others in a folder below it.
+            base = folder if (folder / "provider.py").exists() else folder.parent
+            folder = base if module in ("index", base.name) else base / module
         if name.startswith("outputs"):
             return Type("any")
-        return Type("object", reference=(module, name)) if name.endswith("Args") else Type("string")
+        return Type("object", reference=(folder, name)) if name.endswith("Args") else Type("string")
     return Type("any")
 
 
-def _split(token: str) -> tuple[str, str, str]:
-    """(module, file, class) of `aws:sagemaker/endpointConfiguration:EndpointConfiguration`."""
+def _split(token: str) -> tuple[Path, str]:
+    """(file, class) of `aws:sagemaker/endpointConfiguration:EndpointConfiguration`."""
     parts = token.split(":")
     if len(parts) != 3 or "/" not in parts[1]:
         raise UnknownToken(token)
     module, file = parts[1].split("/", 1)
-    return module, file, parts[2]
+    return _module_file(parts[0], module, file), parts[2]
 
 
 @functools.cache
 def resource(token: str) -> ResourceSchema:
     """The schema of a resource type. Raises UnknownToken."""
-    module, file, name = _split(token)
-    path = _module_file(module, file)
+    path, name = _split(token)
     # A class `BucketVersioningArgs` may be a nested type's name; then the resource's is `…InitArgs`.
     args = f"{name}InitArgs" if _class_source(path, f"{name}InitArgs") else f"{name}Args"
-    inputs = _properties(path, args, module)
-    return ResourceSchema(token, inputs, frozenset(_properties(path, name, module)))
+    inputs = _properties(path, args)
+    return ResourceSchema(token, inputs, frozenset(_properties(path, name)))
 
 
 @functools.cache
 def function(token: str) -> frozenset[str]:
     """The wire names of a function's arguments. Raises UnknownToken."""
-    module, file, _ = _split(token)
-    path = _module_file(module, file)
-    names = set(re.findall(r"__args__\['(\w+)'\]", _source(path)))
-    return frozenset(names)
+    path, _ = _split(token)
+    return frozenset(re.findall(r"__args__\['(\w+)'\]", _source(path)))
 
 
 def members(kind: Type) -> dict[str, Property]:
     """The properties of an object type."""
     assert kind.reference is not None
-    module, name = kind.reference
-    folder = _root() if module in ("index", "pulumi_aws") else _root() / module
-    return _properties(folder / "_inputs.py", name, module)
+    folder, name = kind.reference
+    return _properties(folder / "_inputs.py", name)
 
 
 @functools.cache
-def provider_properties() -> dict[str, Property]:
+def provider_properties(package: str) -> dict[str, Property]:
     """What the provider itself can be configured with."""
-    return _properties(_root() / "provider.py", "ProviderArgs", "index")
+    return _properties(_root(package) / "provider.py", "ProviderArgs")

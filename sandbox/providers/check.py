@@ -15,7 +15,7 @@ from typing import Any
 
 from modelberth_provider.wire import UNKNOWN, Asset, is_unknown
 
-from sandbox.providers.aws import schema
+from sandbox.providers import schema
 
 DEFAULTS = "__defaults"
 """The inputs' list of the properties that the provider, not the program, filled in."""
@@ -129,6 +129,16 @@ def _describe(value: Any) -> str:
     if isinstance(value, Asset):
         return "an asset"
     return json.dumps(value)
+
+
+def parsed(value: Any) -> Any:
+    """A configuration value: nested ones arrive as JSON text."""
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
 
 
 def name_suffix(seed: bytes, name: str) -> str:

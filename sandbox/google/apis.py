@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sandbox.google import services, storage, vertex
+from sandbox.google import bigquery, services, storage, vertex
 from sandbox.google.emulator import Emulator
 
-MODULES = (storage, vertex, services)
+MODULES = (storage, bigquery, vertex, services)
 
 
 def prepare(emulator: Emulator) -> None:

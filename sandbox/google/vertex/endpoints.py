@@ -16,6 +16,7 @@ from sandbox.google.api import Call, Collection, Resource, asked_id
 from sandbox.google.errors import GoogleError, invalid, precondition
 from sandbox.google.operations import Operation
 from sandbox.google.store import etag
+from sandbox.google.vertex import request_logging
 from sandbox.google.vertex.api import api, check_common, found_errors
 from sandbox.google.vertex.hosting import hosting_of
 from sandbox.google.vertex.models import program_of, resolve
@@ -35,11 +36,7 @@ def _check(call: Call, endpoint: Resource) -> None:
         raise found_errors([("endpoint_id", f'"{wanted}" is no valid id: a letter first, or at most 9 digits.')])
     if endpoint.get("network") and endpoint.get("privateServiceConnectConfig", {}).get("enablePrivateServiceConnect"):
         raise invalid("Only one of the fields, network or private_service_connect_config, can be set.")
-    rate = endpoint.get("predictRequestResponseLoggingConfig", {}).get("samplingRate")
-    if rate is not None and not 0 < rate <= 1:
-        raise found_errors(
-            [("endpoint.predict_request_response_logging_config.sampling_rate", "must be in the range (0, 1].")]
-        )
+    request_logging.check(endpoint)
     deployed = {one["id"] for one in endpoint.get("deployedModels", [])}
     if endpoint.get("trafficSplit") or call.method.verb == "patch":
         _check_split(endpoint.get("trafficSplit", {}), deployed)
@@ -61,6 +58,7 @@ def _complete(call: Call, endpoint: Resource) -> None:
         endpoint["dedicatedEndpointDns"] = (
             f"{endpoint['name'].rpartition('/')[2]}.{location}-{number}.prediction.vertexai.goog"
         )
+    request_logging.complete(call, endpoint)
 
 
 def _deletable(call: Call, endpoint: Resource) -> None:
@@ -71,7 +69,17 @@ def _deletable(call: Call, endpoint: Resource) -> None:
         )
 
 
-api.add(Collection(PATH, "Endpoint", check=_check, complete=_complete, deletable=_deletable, has_etag=True))
+api.add(
+    Collection(
+        PATH,
+        "Endpoint",
+        check=_check,
+        complete=_complete,
+        deletable=_deletable,
+        delete=request_logging.forget,
+        has_etag=True,
+    )
+)
 
 
 def _deploying(call: Call, endpoint: str) -> dict[str, Resource]:

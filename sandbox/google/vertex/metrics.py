@@ -16,8 +16,8 @@ import psutil
 
 from sandbox.google.metrics import PUBLISHED, SAMPLE_SECONDS, Distribution, Kind, Value, ValueType, metrics_of
 from sandbox.google.vertex.api import location_of
+from sandbox.google.vertex.exchange import LISTENERS, Exchange
 from sandbox.google.vertex.hosting import Server, hosting_of
-from sandbox.google.vertex.prediction import LISTENERS, Exchange
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator

@@ -11,13 +11,12 @@ import http.client
 import json
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from sandbox.google.api import Call, Raw, Resource
 from sandbox.google.errors import GoogleError, invalid, precondition
 from sandbox.google.vertex.api import api
 from sandbox.google.vertex.endpoints import PATH
+from sandbox.google.vertex.exchange import LISTENERS, Exchange
 from sandbox.google.vertex.hosting import Server, hosting_of
 
 BODY_BYTES = 1_572_864
@@ -56,28 +55,6 @@ def _ask(call: Call, server: Server, body: bytes, content_type: str) -> tuple[in
         with hosting.lock:
             server.in_flight -= 1
             hosting.lock.notify_all()
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One request to a deployed model and what came of it: `status` and `answer` are the container's.
-
-    `raw` tells a raw prediction, whose body Vertex AI passes on unread.
-    """
-
-    call: Call
-    endpoint: Resource
-    deployed: Resource
-    raw: bool
-    request: bytes
-    answer: bytes
-    status: int
-    model_seconds: float
-    total_seconds: float
-
-
-LISTENERS: list[Callable[[Exchange], None]] = []
-"""What is told of each request."""
 
 
 def _send(call: Call, body: bytes, content_type: str, *, raw: bool) -> tuple[Resource, str, bytes]:

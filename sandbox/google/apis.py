@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from sandbox.google import bigquery, services, storage, vertex
+from sandbox.google import (
+    bigquery,
+    monitoring,
+    services,
+    storage,
+    vertex,
+)
 from sandbox.google.emulator import Emulator
 
-MODULES = (storage, bigquery, vertex, services)
+MODULES = (
+    storage,
+    bigquery,
+    vertex,
+    services,
+    monitoring,
+)
 
 
 def prepare(emulator: Emulator) -> None:

@@ -6,8 +6,10 @@ import os
 import shutil
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.containers import Images, ProcessRuntime
@@ -31,6 +33,8 @@ class Emulator:
         self.stopping = threading.Event()
         self.failures: list[str] = []
         """What went wrong in the emulator itself: exceptions, and answers that are not as the schemas say."""
+        self.outbox: deque[dict[str, Any]] = deque(maxlen=1000)
+        """What was sent to people and hooks, the newest last, with the error where it did not arrive."""
         self.projects = Projects()
         self.projects.number(PROJECT)
         self.store = Store()

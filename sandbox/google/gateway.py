@@ -188,6 +188,8 @@ class Gateway:
                     answer = emulator.store.everything()
                 case ("GET", "failures"):
                     answer = emulator.failures
+                case ("GET", "outbox"):
+                    answer = list(emulator.outbox)
                 case ("GET", "processes"):
                     answer = [
                         {"name": one.name, "pid": one.process.pid, "folder": str(one.folder)}

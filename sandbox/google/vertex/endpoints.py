@@ -19,7 +19,8 @@ from sandbox.google.store import etag
 from sandbox.google.vertex import request_logging
 from sandbox.google.vertex.api import api, check_common, found_errors
 from sandbox.google.vertex.hosting import hosting_of
-from sandbox.google.vertex.models import program_of, resolve
+from sandbox.google.vertex.images import program_of
+from sandbox.google.vertex.models import resolve
 
 PATH = "projects.locations.endpoints"
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,8}|0")
@@ -127,7 +128,7 @@ def deploy(call: Call) -> Resource:
         split = call.body.get("trafficSplit", {})
         wanted = {deployed["id"] if key == "0" else key: share for key, share in split.items()}
         _check_split(wanted, taken | {deployed["id"]})
-        program = program_of(call, model["containerSpec"]["imageUri"]) if "containerSpec" in model else None
+        program = program_of(call.emulator, model["containerSpec"]["imageUri"]) if "containerSpec" in model else None
         if program is None:
             raise precondition(f"The image of the Model {model['name']} cannot be pulled.")
         name = endpoint["name"]

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from sandbox.containers import Container, free_port, resolve_entrypoint
+from sandbox.containers import Container, free_port
 from sandbox.google.errors import precondition
 from sandbox.google.operations import Operation
+from sandbox.google.vertex.images import Program, command_of, environment_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
@@ -52,7 +53,7 @@ class Hosting:
         endpoint: str,
         deployed: dict[str, Any],
         model: dict[str, Any],
-        program: tuple[list[str], list[str]],
+        program: Program,
         operation: Operation,
     ) -> Server:
         """Start a deployed model's container and wait until it is healthy; raises FAILED_PRECONDITION."""
@@ -63,7 +64,7 @@ class Hosting:
         port = free_port()
         machine = deployed.get("dedicatedResources", {}).get("machineSpec", {})
         environment = {
-            **{one["name"]: str(one.get("value", "")) for one in spec.get("env", [])},
+            **environment_of(spec),
             "AIP_ACCELERATOR_TYPE": machine.get("acceleratorType", ""),
             "AIP_DEPLOYED_MODEL_ID": deployed["id"],
             "AIP_ENDPOINT_ID": endpoint_id,
@@ -76,10 +77,7 @@ class Hosting:
             "AIP_PROJECT_NUMBER": number,
             "AIP_STORAGE_URI": model.get("artifactUri", ""),
         }
-        entrypoint, arguments = program
-        command = resolve_entrypoint(spec.get("command"), entrypoint)
-        # As in Docker, a command of one's own does without the image's arguments.
-        command += spec.get("args") or ([] if spec.get("command") else arguments)
+        command = command_of(spec, program)
         name = f"endpoint {endpoint_id} {deployed['id']}"
         server = Server(name, command, environment, port, health, predict, self._run(name, command, environment))
         limit = float(str(spec.get("deploymentTimeout", f"{DEPLOYMENT_SECONDS}s")).removesuffix("s"))

@@ -1,7 +1,7 @@
 """Models and their versions.
 
 Sources: Vertex AI API reference, projects.locations.models (upload, listVersions, mergeVersionAliases, deleteVersion);
-"Model versioning"; "Use a custom container for inference" (which registries an image may be in).
+"Model versioning".
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from sandbox.google.schema import missing_fields
 from sandbox.google.storage import storage_of
 from sandbox.google.store import etag
 from sandbox.google.vertex.api import api, check_common, found_errors
+from sandbox.google.vertex.images import GOOGLE_REGISTRY, program_of, pull_failure
 
 PATH = "projects.locations.models"
 VERSIONS = "projects.locations.models.versions"
-_REGISTRY = re.compile(
-    r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)/[^\s:@]+/[^\s:@]+(?::[\w.-]+)?(?:@sha256:\w{64})?"
-)
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 
@@ -51,7 +49,7 @@ def _check(call: Call, model: Resource) -> None:
     container = model.get("containerSpec", {})
     image = container.get("imageUri", "")
     problems: list[tuple[str, str]] = []
-    if image and not _REGISTRY.fullmatch(image):
+    if image and not GOOGLE_REGISTRY.fullmatch(image):
         problems.append(
             (
                 "model.container_spec.image_uri",
@@ -92,13 +90,8 @@ def upload(call: Call) -> Resource:
     def work(operation: Operation) -> dict[str, Any]:
         _check_artifact(call, model)
         image = model.get("containerSpec", {}).get("imageUri")
-        if image and program_of(call, image) is None:
-            number = call.emulator.projects.number(parent.split("/")[1])
-            agent = f"service-{number}@gcp-sa-aiplatform.iam.gserviceaccount.com"
-            raise precondition(
-                f'Failed to pull the image "{image}": it does not exist, or the Vertex AI Service Agent {agent} does '
-                "not have artifactregistry.repositories.downloadArtifacts on its repository."
-            )
+        if image and program_of(call.emulator, image) is None:
+            raise precondition(pull_failure(call.emulator, parent.split("/")[1], image))
         with call.emulator.store.lock:
             others = versions_of(call, name)
             if existing and not others:
@@ -139,18 +132,6 @@ def _check_artifact(call: Call, model: Resource) -> None:
     bucket = storage_of(call.emulator).buckets.get(bucket_name)
     if bucket is None or not any(name.startswith(f"{prefix}/" if prefix else "") for name in bucket.objects):
         raise invalid(f"The artifact URI {uri} does not hold any file that can be read.")
-
-
-def program_of(call: Call, image: str) -> tuple[list[str], list[str]] | None:
-    """An image's ENTRYPOINT and CMD; None for one that is not there."""
-    from sandbox.containers import PROJECT_PROGRAM
-
-    given = call.emulator.images.program(image, None)
-    if given is not None:
-        return given, []
-    path = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    # The project's own image is in every repository.
-    return (list(PROJECT_PROGRAM), ["serve"]) if path == "modelberth" else None
 
 
 def _move_aliases(others: list[Resource], aliases: list[str]) -> None:

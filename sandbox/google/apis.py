@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.google import (
     bigquery,
     monitoring,
+    pubsub,
     services,
     storage,
     vertex,
@@ -17,6 +18,7 @@ MODULES = (
     vertex,
     services,
     monitoring,
+    pubsub,
 )
 
 

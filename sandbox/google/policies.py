@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from sandbox.google.errors import GoogleError, invalid
@@ -54,6 +55,15 @@ class Policies:
             tag = hashlib.sha256((current["etag"] + json.dumps(content, sort_keys=True)).encode()).digest()[:8]
             self._policies[resource] = {**content, "etag": base64.b64encode(tag).decode()}
             return copy.deepcopy(self._policies[resource])
+
+    def grants(self, member: str, roles: Collection[str], *resources: str) -> bool:
+        """Whether the policy of one of the resources gives a member one of the roles, without a condition."""
+        with self._lock:
+            return any(
+                binding["role"] in roles and member in binding["members"] and not binding.get("condition")
+                for resource in resources
+                for binding in self._policies.get(resource, {}).get("bindings", [])
+            )
 
     def forget(self, resource: str) -> None:
         """A resource is gone, and with it its policy."""

@@ -14,16 +14,19 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sandbox.google.errors import GoogleError
 from sandbox.google.monitoring.api import CHANNELS
 from sandbox.google.monitoring.descriptors import RESOURCES, find_metric
 from sandbox.google.operations import timestamp
 from sandbox.google.outbound import Unreachable, send
+from sandbox.google.pubsub.delivery import delivery_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
     from sandbox.google.monitoring.incidents import Incident
 
 ATTEMPTS = 3
+PUBLISHERS = {"roles/pubsub.publisher", "roles/pubsub.editor", "roles/pubsub.admin", "roles/editor", "roles/owner"}
 _SEVERITIES = {"CRITICAL": "Critical", "ERROR": "Error", "WARNING": "Warning"}
 _VARIABLE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -149,7 +152,7 @@ def _deliver(emulator: Emulator, channel: dict[str, Any], content: dict[str, Any
     if kind.startswith("webhook"):
         problem = _post(emulator, labels, content)
     elif kind == "pubsub":
-        problem = "the sandbox does not emulate Pub/Sub"
+        problem = _publish(emulator, channel["name"].split("/")[1], labels["topic"], content)
     emulator.outbox.append({**noted, "error": problem} if problem else noted)
 
 
@@ -172,3 +175,18 @@ def _post(emulator: Emulator, labels: dict[str, str], content: dict[str, Any]) -
         if emulator.clock.wait(emulator.stopping, 2.0**attempt):
             break
     return problem
+
+
+def _publish(emulator: Emulator, project: str, topic: str, content: dict[str, Any]) -> str | None:
+    """Publish to a topic, as Monitoring's service agent; what went wrong, if anything did."""
+    number = emulator.projects.number(project)
+    agent = f"serviceAccount:service-{number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+    topic = emulator.projects.named(topic)
+    owner = f"//cloudresourcemanager.googleapis.com/projects/{topic.split('/')[1]}"
+    if not emulator.policies.grants(agent, PUBLISHERS, f"//pubsub.googleapis.com/{topic}", owner):
+        return f"{agent} lacks roles/pubsub.publisher on {topic}"
+    try:
+        delivery_of(emulator).publish(topic, json.dumps(content).encode())
+    except GoogleError as error:
+        return error.message
+    return None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,3 +56,32 @@ def discovery(emulator: Handle, credentials: Any) -> Any:
         return build(api, version, static_discovery=True, credentials=credentials, client_options=options)
 
     return make
+
+
+@dataclass
+class Hook:
+    """An HTTP server of this machine: what it was sent, and the statuses that it still answers before 204."""
+
+    url: str
+    statuses: list[int] = field(default_factory=list)
+    got: queue.Queue[tuple[dict[str, str], bytes]] = field(default_factory=queue.Queue)
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(found.statuses.pop(0) if found.statuses else 204)
+            self.end_headers()
+            found.got.put((dict(self.headers), body))
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    found = Hook(f"http://127.0.0.1:{server.server_port}/hook")
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from googleapiclient.errors import HttpError
 from sandbox.google.metrics import Distribution, Point, Series
 from sandbox.google.monitoring.aggregation import aggregate, percentile, shape
 from sandbox.google.server import Handle, start
-from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.google_emulator.conftest import PROJECT, Hook, wait_for
 
 PARENT = f"projects/{PROJECT}"
 SPEED = 300.0
@@ -107,34 +105,13 @@ def alerts(monitoring: Any) -> Callable[..., list[dict[str, Any]]]:
     return of
 
 
-@pytest.fixture
-def hook() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
-    got: queue.Queue[dict[str, Any]] = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook?auth_token=x", got
-    server.shutdown()
-    server.server_close()
-
-
 def test_an_incident_opens_notifies_and_closes(
-    emulator: Handle, monitoring: Any, write: Any, create: Any, alerts: Any, hook: Any
+    emulator: Handle, monitoring: Any, write: Any, create: Any, alerts: Any, hook: Hook
 ) -> None:
-    url, got = hook
     channels = [
         monitoring.notificationChannels().create(name=PARENT, body=body).execute()["name"]
         for body in (
-            {"type": "webhook_tokenauth", "labels": {"url": url}},
+            {"type": "webhook_tokenauth", "labels": {"url": f"{hook.url}?auth_token=x"}},
             {"type": "email", "labels": {"email_address": "a@example.com"}, "displayName": "us"},
         )
     ]
@@ -144,7 +121,7 @@ def test_an_incident_opens_notifies_and_closes(
         policy(threshold("drift"), notificationChannels=channels, severity="ERROR", documentation=documentation)
     )
     write("drift", 0.9)
-    opened = got.get(timeout=20)
+    opened = json.loads(hook.got.get(timeout=20)[1])
     assert opened["version"] == "1.2"
     incident = opened["incident"]
     assert {key: incident[key] for key in ("state", "ended_at", "observed_value", "threshold_value", "severity")} == {
@@ -163,7 +140,7 @@ def test_an_incident_opens_notifies_and_closes(
     assert alert["policy"]["severity"] == "ERROR"
     assert monitoring.alerts().get(name=alert["name"]).execute() == alert
     write("drift", 0.2)
-    closed = got.get(timeout=20)["incident"]
+    closed = json.loads(hook.got.get(timeout=20)[1])["incident"]
     assert closed["incident_id"] == incident["incident_id"]
     assert closed["state"] == "closed" and closed["ended_at"] >= closed["started_at"]
     assert closed["summary"].endswith("returned to normal with a value of 0.200.")
@@ -415,3 +392,30 @@ def test_a_dashboard_is_replaced_by_who_has_seen_it(discovery: Callable[..., Any
     )
     dashboards.delete(name=made["name"]).execute()
     refused(dashboards.get(name=made["name"]), 404, "not found")
+
+
+def test_a_topic_gets_the_incident_from_who_may_publish(
+    emulator: Handle, discovery: Callable[..., Any], monitoring: Any, write: Any, create: Any
+) -> None:
+    pubsub = discovery("pubsub", "v1").projects()
+    topic, subscription = f"{PARENT}/topics/alerts", f"{PARENT}/subscriptions/alerts"
+    pubsub.topics().create(name=topic, body={}).execute()
+    pubsub.subscriptions().create(name=subscription, body={"topic": topic}).execute()
+    channel = {"type": "pubsub", "labels": {"topic": topic}}
+    name = monitoring.notificationChannels().create(name=PARENT, body=channel).execute()["name"]
+    write("published", 1.0)
+    create(policy(threshold("published", 5.0, "60s"), notificationChannels=[name]))
+    made = create(policy(threshold("published"), notificationChannels=[name]))
+    write("published", 1.0)
+    [refusal] = wait_for(lambda: [one for one in emulator.get("outbox") if one["channel"] == name])
+    assert "lacks roles/pubsub.publisher" in refusal["error"]
+    agent = refusal["error"].split()[0]
+    binding = {"role": "roles/pubsub.publisher", "members": [agent]}
+    pubsub.topics().setIamPolicy(resource=topic, body={"policy": {"bindings": [binding]}}).execute()
+    write("published", 0.0)
+    [message] = (
+        pubsub.subscriptions().pull(subscription=subscription, body={"maxMessages": 1}).execute()["receivedMessages"]
+    )
+    told = json.loads(base64.b64decode(message["message"]["data"]))
+    assert told["version"] == "1.2" and told["incident"]["state"] == "closed"
+    assert told["incident"]["condition"]["name"] == made["conditions"][0]["name"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, cast
@@ -70,7 +70,7 @@ class Settings:
         project: The default project.
         location: The default region.
         endpoint: The address of the Vertex AI API instead of the region's own; an `http:` address is an emulator's and
-            gets no credentials.
+            gets no credentials but an access token.
         credentials: A service account's key or another credentials file's content, as JSON, or the path of one.
         access_token: A token that was issued elsewhere.
     """
@@ -118,35 +118,46 @@ class Waiting:
             raise Interrupted(f"stopped while waiting for {what}")
 
 
-class Vertex:
-    """The Vertex AI API, version 1."""
+class Google:
+    """Google's REST APIs at one address."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._session: Any = None
         self._lock = threading.Lock()
 
-    def request(self, method: str, name: str, waiting: Waiting, body: Json | None = None, **query: str) -> Json:
+    def send(
+        self,
+        method: str,
+        address: str,
+        waiting: Waiting,
+        body: Json | None = None,
+        query: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Json:
         """Send one request, again after a pause where Google says so.
 
         Args:
             method: The HTTP method.
-            name: The resource, such as `projects/p/locations/l/models/m`, with a `:verb` where the method has one.
+            address: The whole address but its query.
             waiting: How long to try.
-            body: The request's body.
+            body: The request's body, as JSON.
             query: The query's parameters.
+            data: The request's body where it is no JSON; `headers` then tell what it is.
 
         Raises:
             GoogleError: it was refused, or there is no answer.
             Interrupted: there was no time for another try.
         """
-        address = f"{self._base(name)}/v1/{name}"
         retried = _RETRIED_READS if method == "GET" else _RETRIED
         pause = _FIRST_PAUSE_SECONDS
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1
             try:
-                answer = self._open().request(method, address, json=body, params=query, timeout=_REQUEST_SECONDS)
+                answer = self._open().request(
+                    method, address, json=body, params=query, data=data, headers=headers, timeout=_REQUEST_SECONDS
+                )
             except Exception as error:
                 if not _is_transport(error):
                     raise
@@ -164,6 +175,51 @@ class Vertex:
             waiting.pause(pause, "an answer of Google's")
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         raise AssertionError("the last try returns or raises")
+
+    def outcome(self, address: str, waiting: Waiting, what: str) -> Json:
+        """Wait until the operation at an address is done; its response.
+
+        Raises:
+            GoogleError: it failed.
+            Interrupted: it goes on, but nobody waits any longer.
+        """
+        poll = _FIRST_POLL_SECONDS
+        began = time.monotonic()
+        while True:
+            found = self.send("GET", address, waiting)
+            if found.get("done"):
+                if error := found.get("error"):
+                    status = _CODES.get(int(error.get("code") or 0), "UNKNOWN")
+                    raise GoogleError(f"{what} failed: {_text(error)[0]}", status)
+                return found.get("response") or {}
+            waiting.progress(f"{what}, {time.monotonic() - began:.0f} s")
+            waiting.pause(poll, what)
+            poll = min(poll * 1.5, _LONGEST_POLL_SECONDS)
+
+    def _open(self) -> Any:
+        with self._lock:
+            if self._session is None:
+                self._session = self._connect()
+            return self._session
+
+    def _connect(self) -> Any:
+        if self.settings.endpoint.startswith("http://"):
+            session: Any = import_module("requests").Session()
+            session.trust_env = False  # an emulator is not reached through a proxy
+            if self.settings.access_token:
+                session.headers["Authorization"] = f"Bearer {self.settings.access_token}"
+            return session
+        transport: Any = import_module("google.auth.transport.requests")
+        return transport.AuthorizedSession(_credentials(self.settings))
+
+
+class Vertex(Google):
+    """The Vertex AI API, version 1."""
+
+    def request(self, method: str, name: str, waiting: Waiting, body: Json | None = None, **query: str) -> Json:
+        """Send one request about a resource, such as `projects/p/locations/l/models/m`, with a `:verb` where the
+        method has one; see `send`."""
+        return self.send(method, f"{self._base(name)}/v1/{name}", waiting, body, query)
 
     def find(self, name: str, waiting: Waiting) -> Json | None:
         """A resource, or nothing if there is none."""
@@ -197,24 +253,8 @@ class Vertex:
         return [str(one["name"]) for one in pending if _kind(one.get("metadata")).endswith(f".{kind}")]
 
     def wait(self, operation: str, waiting: Waiting, what: str) -> Json:
-        """Wait until an operation is done; its response.
-
-        Raises:
-            GoogleError: it failed.
-            Interrupted: it goes on, but nobody waits any longer.
-        """
-        poll = _FIRST_POLL_SECONDS
-        began = time.monotonic()
-        while True:
-            found = self.request("GET", operation, waiting)
-            if found.get("done"):
-                if error := found.get("error"):
-                    status = _CODES.get(int(error.get("code") or 0), "UNKNOWN")
-                    raise GoogleError(f"{what} failed: {_text(error)[0]}", status)
-                return found.get("response") or {}
-            waiting.progress(f"{what}, {time.monotonic() - began:.0f} s")
-            waiting.pause(poll, what)
-            poll = min(poll * 1.5, _LONGEST_POLL_SECONDS)
+        """Wait until an operation is done; see `outcome`."""
+        return self.outcome(f"{self._base(operation)}/v1/{operation}", waiting, what)
 
     def _base(self, name: str) -> str:
         if self.settings.endpoint:
@@ -222,20 +262,6 @@ class Vertex:
             return address if "://" in address else f"https://{address}"
         parts = name.split("/")
         return f"https://{parts[3]}-aiplatform.googleapis.com"
-
-    def _open(self) -> Any:
-        with self._lock:
-            if self._session is None:
-                self._session = self._connect()
-            return self._session
-
-    def _connect(self) -> Any:
-        if self.settings.endpoint.startswith("http://"):
-            session: Any = import_module("requests").Session()
-            session.trust_env = False  # an emulator is not reached through a proxy
-            return session
-        transport: Any = import_module("google.auth.transport.requests")
-        return transport.AuthorizedSession(_credentials(self.settings))
 
 
 def _credentials(settings: Settings) -> Any:

@@ -29,7 +29,7 @@ def ensure_tools(bin_folder: Path = BIN) -> Engine:
     write_launcher(folder / "pulumi-resource-modelberth", "-m modelberth_provider")
     if not engine.installed:
         # Among Pulumi's own plugins, under the SDK's version: it is found as the official one would be.
-        for name in ("aws", "kubernetes"):
+        for name in ("aws", "gcp", "kubernetes"):
             version = importlib.metadata.version(f"pulumi-{name}")
             folder = PULUMI_HOME / "plugins" / f"resource-{name}-v{version}"
             write_launcher(folder / f"pulumi-resource-{name}", f"-m sandbox.providers.{name}")

@@ -89,6 +89,8 @@ class Api:
     not_found: Callable[[str, str], str] = lambda kind, name: f"{kind} {name} not found."
     error_body: Callable[[GoogleError], dict[str, Any]] = lambda error: error.body
     anonymous: bool = False
+    merges: bool = False
+    """Whether a null in a PATCH clears a field, as in the APIs that are older than update masks."""
 
     def __post_init__(self) -> None:
         APIS[f"{self.name}.{self.version}"] = self
@@ -100,6 +102,11 @@ class Api:
     @cached_property
     def schemas(self) -> Schemas:
         return Schemas(self.document, self.package, self.prefix, self.enum_name)
+
+    @cached_property
+    def patches(self) -> Schemas:
+        """The schemas of the bodies that change something."""
+        return Schemas(self.document, self.package, self.prefix, self.enum_name, keeps_null=self.merges)
 
     def add(self, collection: Collection) -> Collection:
         """Let the standard methods work on a collection."""

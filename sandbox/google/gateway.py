@@ -271,4 +271,4 @@ def _body(api: Api, method: Method, request: Request) -> dict[str, Any]:
     except ValueError as error:
         text = f"Invalid JSON payload received. {error}"
         raise invalid(text, [("", text)]) from None
-    return api.schemas.body(method, given)
+    return (api.patches if method.http == "PATCH" else api.schemas).body(method, given)

@@ -52,13 +52,23 @@ class _Refused(Exception):
 
 
 class Schemas:
-    """The schemas of one API. `package` is the name that its types have in Google's messages."""
+    """The schemas of one API. `package` is the name that its types have in Google's messages, `keeps_null` whether a
+    null in a body is a value."""
 
-    def __init__(self, document: Document, package: str, prefix: str, enum_name: EnumNumbers | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        package: str,
+        prefix: str,
+        enum_name: EnumNumbers | None = None,
+        *,
+        keeps_null: bool = False,
+    ) -> None:
         self._document = document
         self._package = package
         self._prefix = prefix
         self._enum_name = enum_name
+        self._keeps_null = keeps_null
 
     def type_url(self, schema: str) -> str:
         """The type's name, as an Any holds it."""
@@ -125,6 +135,8 @@ class Schemas:
                 where = f" at '{at}'" if at else ""
                 text = f'Invalid JSON payload received. Unknown name "{key}"{where}: Cannot find field.'
                 violations.append((at, text))
+            elif value is None and self._keeps_null:
+                taken[name] = None
             elif value is not None and not is_output_only(fields[name]):
                 taken[name] = self._value(fields[name], value, _below(at, snake(name)), violations, (schema, name))
         return taken
@@ -162,7 +174,10 @@ class Schemas:
             if items is None:
                 return value
             return {
-                key: self._value(items, one, f"{at}[{json.dumps(key)}]", violations, of) for key, one in value.items()
+                key: None
+                if one is None and self._keeps_null
+                else self._value(items, one, f"{at}[{json.dumps(key)}]", violations, of)
+                for key, one in value.items()
             }
         try:
             return self._scalar(described, value, of)

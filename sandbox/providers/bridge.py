@@ -347,7 +347,8 @@ class BridgedProvider(provider_pb2_grpc.ResourceProviderServicer, ABC):
         """The inputs with what the provider adds: Terraform's defaults, the place, all tags or labels."""
         values = copy.deepcopy(rules.defaults) | {k: v for k, v in inputs.items() if not k.startswith("__")}
         for name, value in self.located(rules, inputs).items():
-            values.setdefault(name, value)
+            if value:
+                values.setdefault(name, value)
         return values | self.followed(rules, inputs, state)
 
     def _planned(self, rules: Resource, inputs: Values) -> Values:
@@ -390,7 +391,8 @@ class BridgedProvider(provider_pb2_grpc.ResourceProviderServicer, ABC):
                 state.pop(name)
         self.tell(rules, before, state)
         for name, value in self.located(rules, before).items():
-            state.setdefault(name, value)
+            if value:
+                state.setdefault(name, value)
         return state
 
     def _imported(self, rules: Resource, state: Values) -> Values:
@@ -431,6 +433,8 @@ def _differences(rules: Resource, olds: Values, news: Values, apart: Any) -> dic
 def _same_text(rules: Resource, name: str, old: Any, new: Any) -> bool:
     if not isinstance(old, str) or not isinstance(new, str):
         return False
+    if name in rules.alike:
+        return rules.alike[name](old, new)
     if name in rules.policies:
         return compare.canonical_policy(old) == compare.canonical_policy(new)
     return name in rules.json and compare.canonical_json(old) == compare.canonical_json(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,9 @@ class Call(Protocol):
         ...
 
 
+Alike = Callable[[str, str], bool]
+"""Whether two texts mean the same."""
+
 ALL_BUT_TAGS = frozenset({"*"})
 """`force_new` of a resource that can only be replaced, save for its tags."""
 
@@ -80,6 +83,8 @@ class Resource:
     """Properties that hold a policy, compared by meaning."""
     json: frozenset[str] = frozenset()
     """Properties that hold JSON, compared by value."""
+    alike: Mapping[str, Alike] = field(default_factory=dict)
+    """Properties of which different texts may mean the same; the state keeps the cloud's."""
     sets: frozenset[str] = frozenset()
     """Lists whose order means nothing."""
     defaults: Values = field(default_factory=dict)

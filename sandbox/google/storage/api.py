@@ -27,7 +27,7 @@ def _error(error: GoogleError) -> dict[str, Any]:
 
 
 # With STORAGE_EMULATOR_HOST set Google's clients send no credentials, so none are asked for.
-api = Api("storage", "v1", "google.storage.v1", anonymous=True, error_body=_error)
+api = Api("storage", "v1", "google.storage.v1", anonymous=True, error_body=_error, merges=True)
 
 
 def not_found(message: str) -> GoogleError:

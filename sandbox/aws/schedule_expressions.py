@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from croniter.croniter import CroniterError
 
+from sandbox.cron import next_after
+
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _FIELD = re.compile(r"[0-9A-Z*,/?#-]+")
 
@@ -79,19 +81,7 @@ def _cron(text: str, zone: ZoneInfo) -> Callable[[datetime], datetime | None]:
     except (CroniterError, ValueError, KeyError) as error:
         raise ValueError(f"its fields cannot be read: {error}") from error
 
-    def following(after: datetime) -> datetime | None:
-        local = after.astimezone(zone).replace(tzinfo=None)
-        iterator = croniter(expanded, local)
-        while True:
-            try:
-                found: datetime = iterator.get_next(datetime)
-            except CroniterError:
-                return None
-            moment = found.replace(tzinfo=zone).astimezone(UTC)
-            if moment > after and moment.astimezone(zone).replace(tzinfo=None) == found:
-                return moment
-
-    return following
+    return lambda after: next_after(expanded, zone, after)
 
 
 def _weekdays(field: str) -> str:

@@ -6,6 +6,7 @@ from sandbox.google import (
     bigquery,
     monitoring,
     pubsub,
+    scheduler,
     services,
     storage,
     vertex,
@@ -19,6 +20,7 @@ MODULES = (
     services,
     monitoring,
     pubsub,
+    scheduler,
 )
 
 

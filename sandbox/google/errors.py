@@ -26,7 +26,9 @@ HTTP_STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 RPC_CODE = {
+    "OK": 0,
     "CANCELLED": 1,
+    "UNKNOWN": 2,
     "INVALID_ARGUMENT": 3,
     "DEADLINE_EXCEEDED": 4,
     "NOT_FOUND": 5,

@@ -24,6 +24,7 @@ from sandbox.google.api import APIS, Api, Call, Handler, Raw
 from sandbox.google.discovery import Method
 from sandbox.google.emulator import Emulator
 from sandbox.google.errors import GoogleError, error_info, help_link, invalid
+from sandbox.google.outbound import is_identity_token
 
 Environ = dict[str, Any]
 _HOST = re.compile(r"^(?:[a-z0-9-]+-|[a-z0-9-]+\.)*?([a-z]+)\.(?:[a-z0-9-]+\.)?googleapis\.com(?::\d+)?$")
@@ -141,6 +142,15 @@ class Gateway:
                 "https://developers.google.com/identity/sign-in/web/devconsole-project.",
                 [error_info("CREDENTIALS_MISSING", "googleapis.com", service=api.document.host, method=method.key)],
                 reason="required",
+            )
+        if is_identity_token(token) and method.verb != "triggerPubsubExecution":
+            raise GoogleError(
+                "UNAUTHENTICATED",
+                "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
+                "valid authentication credential. See "
+                "https://developers.google.com/identity/sign-in/web/devconsole-project.",
+                [error_info("ACCESS_TOKEN_TYPE_UNSUPPORTED", "googleapis.com", service=api.document.host)],
+                reason="authError",
             )
         name = next(iter(variables.values()), "")
         project = re.match(r"projects/([^/]+)", name)

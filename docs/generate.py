@@ -50,6 +50,7 @@ WRITTEN: dict[str, str] = {
     "check_secret": "`<name>` or `<namespace>/<name>`",
     "check_bucket": "name of a bucket",
     "check_host": "host name",
+    "_check_path": "a path such as `/models/churn`",
     "check_url": "`http://…` or `https://…`",
     "check_origin": "`https://<host>:<port>`",
     "parse_quantity": "quantity: `40`, `500m`, `64Gi`",

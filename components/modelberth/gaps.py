@@ -31,7 +31,11 @@ FEATURES: dict[str, str] = {
     "requests_per_replica": "choose the number of replicas by the requests that one gets",
     "several_runs": "count how often the monitor ran",
     "shadow": "copy requests to a shadow",
+    "shadow_with_kserve": "copy requests to a shadow where KServe serves",
+    "shadow_without_gateway": "copy requests to a shadow without a gateway",
     "variants": "share traffic between variants by weight",
+    "variants_with_kserve": "share traffic between variants by weight where KServe serves",
+    "variants_without_gateway": "share traffic between variants by weight without a gateway",
 }
 """What can be asked for and some platform lacks, by name. Whatever is not here works everywhere."""
 

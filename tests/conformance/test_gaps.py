@@ -15,6 +15,7 @@ from tests.conformance.world import HERE, world_class
 def asking(package: Path) -> dict[str, dict[str, Any]]:
     """A specification that asks for each feature."""
     rival = {"primary": {"weight": 75}, "rival": {"weight": 25, "package": str(package)}}
+    gateway = {"name": "shared", "namespace": "edge", "host": "models.example.org"}
     return {
         "bake_over_an_hour": {"endpoint": {"rollout": {"bake": "2h"}}},
         "bake_with_kserve": {"endpoint": {"rollout": {"bake": "5m"}, "kubernetes": {"serving": "kserve"}}},
@@ -32,8 +33,12 @@ def asking(package: Path) -> dict[str, dict[str, Any]]:
             "endpoint": {"capture": {}},
             "kubernetes": {"pushgateway_url": "http://pushgateway:9091"},
         },
-        "shadow": {"endpoint": {"shadow": str(package)}},
-        "variants": {"endpoint": {"variants": rival}},
+        "shadow": {"endpoint": {"shadow": str(package), "kubernetes": {"gateway": gateway}}},
+        "shadow_with_kserve": {"endpoint": {"shadow": str(package), "kubernetes": {"serving": "kserve"}}},
+        "shadow_without_gateway": {"endpoint": {"shadow": str(package)}},
+        "variants": {"endpoint": {"variants": rival, "kubernetes": {"gateway": gateway}}},
+        "variants_with_kserve": {"endpoint": {"variants": rival, "kubernetes": {"serving": "kserve"}}},
+        "variants_without_gateway": {"endpoint": {"variants": rival}},
     }
 
 

@@ -46,7 +46,7 @@ def test_weights_share_the_traffic(world: World) -> None:
     usual = world.model("good")["endpoint"]
     variants = {"primary": {"weight": 75}, "rival": {"weight": 25, "package": str(world.packages / "better")}}
     world.configure("good", endpoint=usual | {"variants": variants})
-    if not deploys(world, "variants"):
+    if not deploys(world, "variants_without_gateway"):
         return
     endpoint, row = endpoint_name(world), row_that_tells(world)
     assert sorted(world.running(endpoint)) == sorted([world.package("good").digest, world.package("better").digest])
@@ -63,7 +63,7 @@ def test_weights_share_the_traffic(world: World) -> None:
 def test_a_shadow_gets_each_request_and_answers_none(world: World) -> None:
     usual = world.model("good")["endpoint"]
     world.configure("good", endpoint=usual | {"shadow": str(world.packages / "better")})
-    if not deploys(world, "shadow"):
+    if not deploys(world, "shadow_without_gateway"):
         return
     endpoint, row = endpoint_name(world), row_that_tells(world)
     before = world.served(endpoint).get("shadow", 0)

@@ -1,7 +1,7 @@
 """Waiting until an object is ready, and telling why it is not.
 
 Followed: the kinds that the official plugin waits for and what makes each of them ready, ten minutes for each,
-`pulumi.com/skipAwait`, `pulumi.com/timeoutSeconds` and the conditions of `pulumi.com/waitFor`. Otherwise than there, a
+`pulumi.com/skipAwait`, `pulumi.com/timeoutSeconds` and what `pulumi.com/waitFor` names. Otherwise than there, a
 rollout that cannot succeed any more (its progress deadline has passed, its pods are refused for half a minute) ends the
 wait at once, an Ingress is ready with its load balancer's address, and a definition once it is established.
 Objects of other kinds are ready once they are there. Sources: pulumi-kubernetes' documentation, "Await logic", and
@@ -11,11 +11,15 @@ provider/pkg/await of its repository.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
+
+import jsonpath_ng.ext
+from jsonpath_ng.exceptions import JSONPathError
 
 from sandbox.providers.kubernetes.cluster import Cluster, ClusterError
 from sandbox.providers.kubernetes.objects import Object, annotation, key
@@ -125,29 +129,42 @@ def _state(obj: Object) -> Callable[[Cluster, Object], State] | None:
     if annotation(obj, SKIP) == "true":
         return None
     if awaited := annotation(obj, WAIT_FOR):
-        conditions = parse_conditions(awaited)
-        return lambda cluster, live: (all(_met(live, *condition) for condition in conditions), "")
+        awaited_states = parse_awaited(awaited)
+        return lambda cluster, live: (all(met(live) for met in awaited_states), "")
     return _STATES.get(key(obj))
 
 
-def parse_conditions(text: str) -> list[tuple[str, str]]:
-    """The conditions and statuses that `pulumi.com/waitFor` names.
+def parse_awaited(text: str) -> list[Callable[[Object], bool]]:
+    """Whether an object is as each expression of `pulumi.com/waitFor` says: condition=… or jsonpath={…}.
 
     Raises:
-        ValueError: it names anything else.
+        ValueError: it holds anything else.
     """
     expressions = json.loads(text) if text.lstrip().startswith("[") else [text]
-    conditions: list[tuple[str, str]] = []
-    for expression in expressions:
-        prefix, _, rest = str(expression).partition("=")
-        name, _, status = rest.partition("=")
-        if prefix != "condition" or not name:
-            raise ValueError(
-                f'expected condition=NAME or condition=NAME=STATUS, got "{expression}": the sandbox\'s Kubernetes '
-                "provider waits for conditions alone"
-            )
-        conditions.append((name.lower(), (status or "True").lower()))
-    return conditions
+    return [_parse_awaited(str(expression)) for expression in expressions]
+
+
+def _parse_awaited(expression: str) -> Callable[[Object], bool]:
+    prefix, _, rest = expression.partition("=")
+    name, _, status = rest.partition("=")
+    if prefix == "condition" and name:
+        return lambda live: _met(live, name.lower(), (status or "True").lower())
+    found = re.fullmatch(r"jsonpath=\{(\..+)\}(?:=(.+))?", expression)
+    if found is None:
+        raise ValueError(
+            f'expected condition=NAME, condition=NAME=STATUS or jsonpath={{PATH}}=VALUE, got "{expression}"'
+        )
+    try:
+        path = jsonpath_ng.ext.parse(f"${found[1]}")
+    except JSONPathError as error:
+        raise ValueError(f"{found[1]} is no JSONPath: {error}") from error
+    value = found[2]
+
+    def met(live: Object) -> bool:
+        values = [str(one.value) for one in path.find(live)]
+        return bool(values) if value is None else values == [value]
+
+    return met
 
 
 def _conditions(live: Object) -> dict[str, Object]:
@@ -312,6 +329,7 @@ def _reasons(cluster: Cluster, live: Object) -> list[str]:
         failed = _conditions(live).get("ReplicaFailure", {})
         if failed.get("status") == "True" and not any(str(failed.get("message")) in line for line in lines):
             lines.append(f"{live['kind']}: {failed.get('reason')}: {_short(failed.get('message'))}")
+        lines += _refused_by_parents(live)
         if key(live) == "v1/PersistentVolumeClaim":
             lines += _without_class(cluster, live)
         if key(live) == "v1/Pod":
@@ -325,6 +343,22 @@ def _reasons(cluster: Cluster, live: Object) -> list[str]:
         return lines
     except ClusterError as error:
         return [f"why is not known: {error}"]
+
+
+def _refused_by_parents(live: Object) -> list[str]:
+    """What the Gateways of a route say against it; without an answer, that no controller gave one."""
+    if not live["apiVersion"].startswith("gateway.networking.k8s.io/") or not live["kind"].endswith("Route"):
+        return []
+    parents = (live.get("status") or {}).get("parents") or []
+    if not parents:
+        return [f"{live['kind']}: no controller of a Gateway has answered: see that it runs"]
+    return [
+        f"{live['kind']}: {parent['parentRef']['name']}: {one['type']} is {one['status']}: {one.get('reason')}: "
+        f"{_short(one.get('message'))}"
+        for parent in parents
+        for one in parent.get("conditions") or []
+        if one["type"] in ("Accepted", "ResolvedRefs") and one["status"] != "True"
+    ]
 
 
 def _without_class(cluster: Cluster, claim: Object) -> list[str]:

@@ -407,7 +407,7 @@ def _failures(urn: str, news: Object) -> list[Any]:
         )
     try:
         if awaited := annotation(news, awaiting.WAIT_FOR):
-            awaiting.parse_conditions(awaited)
+            awaiting.parse_awaited(awaited)
     except ValueError as error:
         failures[f'metadata.annotations["{awaiting.WAIT_FOR}"]'] = str(error)
     return [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in failures.items()]

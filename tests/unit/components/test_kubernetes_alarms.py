@@ -68,6 +68,40 @@ def test_a_rule_fires_as_on_every_platform(rules: str, original: Package) -> Non
     assert found["error_rate"]["for"] == "60s"
 
 
+def test_of_variants_the_worst_counts_and_a_shadow_never(original: Package) -> None:
+    def value(alarm: str, endpoint: dict[str, Any]) -> str:
+        spec = EndpointSpec.model_validate(endpoint)
+        return promql.expression(alarm, ALARMS[alarm], timedelta(minutes=1), "shop-churn", spec)
+
+    variants = {"variants": {"primary": {"weight": 90}, "next": {"package": original, "weight": 10}}}
+    both = 'app_kubernetes_io_instance=~"shop-churn|shop-churn-next"'
+    assert value("latency_p95", variants) == (
+        "max(histogram_quantile(0.95, sum by (le, app_kubernetes_io_instance) "
+        f"(rate(modelberth_request_duration_seconds_bucket{{{both}}}[1m]))))"
+    )
+    assert value("error_rate", variants) == (
+        f'sum(increase(modelberth_requests_total{{{both}, status=~"5.."}}[1m])) / '
+        f"sum(increase(modelberth_requests_total{{{both}}}[1m]))"
+    )
+    for alarm in ("cpu_utilization", "memory_utilization"):
+        assert value(alarm, variants).startswith("max(avg by (app_kubernetes_io_instance) ("), alarm
+    for alarm in ("latency_p95", "error_rate", "invocations", "cpu_utilization", "memory_utilization"):
+        assert value(alarm, {"shadow": original}) == value(alarm, {}), alarm
+
+
+def test_the_operator_s_prometheus_looks_at_every_variant(original: Package) -> None:
+    deployed = alarms(original, endpoint={"shadow": original}, latency_p95={"above": "200ms"})
+    selector = deployed.one(f"{OPERATOR}/v1:PodMonitor").inputs["spec"]["selector"]
+    assert "app.kubernetes.io/instance" not in selector["matchLabels"]
+    assert selector["matchExpressions"] == [
+        {
+            "key": "app.kubernetes.io/instance",
+            "operator": "In",
+            "values": ["shop-churn", "shop-churn-shadow"],
+        }
+    ]
+
+
 def test_every_alarm_of_the_vocabulary_has_an_expression_or_is_a_gap() -> None:
     for alarm, kind in ALARMS.items():
         if alarm == "disk_utilization":

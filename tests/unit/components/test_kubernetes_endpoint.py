@@ -354,14 +354,15 @@ def test_what_plain_workloads_cannot_do(original: Package, candidate: Package) -
         "Service shares requests by replicas, so scale.min must be at least 2; or leave canary out: all traffic then "
         "shifts at once, watched"
     ]
+    gateway = "name one of yours as endpoint.kubernetes.gateway, with the host that requests are sent to"
     assert wrong(original, shadow=candidate) == [
-        "churn.shadow: kubernetes can't copy requests to a shadow: a Service copies no requests, and there is no proxy "
-        "of ours before it yet: leave it out; sagemaker can"
+        "churn.shadow: kubernetes can't copy requests to a shadow without a gateway: a Service copies no requests, but "
+        f"a Gateway does: {gateway}; or leave it out; sagemaker can"
     ]
     variants = {"primary": {"weight": 90}, "next": {"package": candidate, "weight": 10}}
     assert wrong(original, variants=variants) == [
-        "churn.variants: kubernetes can't share traffic between variants by weight: a Service shares requests by "
-        "replicas, not by weight, and there is no proxy of ours before it yet; sagemaker can"
+        "churn.variants: kubernetes can't share traffic between variants by weight without a gateway: a Service shares "
+        f"requests by replicas, not by weight, but a Gateway does: {gateway}; sagemaker can"
     ]
     assert wrong(original, scale={"min": 1, "max": 2, "requests_per_replica": 10}) == [
         "churn.scale.requests_per_replica: kubernetes can't choose the number of replicas by the requests that one "

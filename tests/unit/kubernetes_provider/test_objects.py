@@ -196,7 +196,7 @@ def test_what_cannot_be_made_is_refused_at_once(engine: Engine) -> None:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"generateName": "x-", "annotations": {"pulumi.com/waitFor": "jsonpath={.a}"}},
+            "metadata": {"generateName": "x-", "annotations": {"pulumi.com/waitFor": "jsonpath={.a[}"}},
         }
     )
     assert problems.keys() == {"metadata.generateName", 'metadata.annotations["pulumi.com/waitFor"]'}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -188,6 +189,29 @@ def test_a_condition_can_be_waited_for(engine: Engine, api: client.ApiClient, na
         lambda: engine.create(obj, timeout=60), lambda: patch(path, {"status": status}, "status"), exists(api, path)
     )
     assert made["status"] == status
+    engine.delete(crd, identifier, state)
+
+
+def test_what_a_path_finds_can_be_waited_for(
+    engine: Engine, namespace: str, patch: Patch, api: client.ApiClient
+) -> None:
+    crd = manifests.definition("parenteds", "Parented")
+    identifier, state, _ = engine.create(crd)
+    obj = manifests.custom("Parented", "w", 1)
+    path = 'jsonpath={.status.parents[*].conditions[?(@.type=="Accepted")].status}=True'
+    obj["metadata"]["annotations"] = {"pulumi.com/waitFor": f"[{json.dumps(path)}]"}
+    at = f"/apis/example.com/v1/namespaces/{namespace}/parenteds/w"
+
+    def status(value: str) -> Object:
+        conditions = [{"type": "Other", "status": "True"}, {"type": "Accepted", "status": value}]
+        return {"parents": [{"conditions": conditions}]}
+
+    def act() -> None:
+        patch(at, {"status": status("False")}, "status")
+        patch(at, {"status": status("True")}, "status")
+
+    _, made, _ = waiting(lambda: engine.create(obj, timeout=60), act, exists(api, at))
+    assert made["status"] == status("True")
     engine.delete(crd, identifier, state)
 
 

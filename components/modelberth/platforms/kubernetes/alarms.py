@@ -24,7 +24,7 @@ from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import AlarmRule, ComputeSpec, Spec
 from ...vocabulary import ALARMS
-from . import dashboards, objects, promql, recurring, rights, store, values
+from . import dashboards, objects, promql, recurring, rights, store, values, variants
 from .objects import StoreOptions
 
 _COMPONENT = "alarms"
@@ -152,7 +152,7 @@ def _objects_of_the_operator(
             kind="PodMonitor",
             metadata=described,
             spec={
-                "selector": {"matchLabels": objects.labels("endpoint", args.endpoint_name)},
+                "selector": _pods(args),
                 # A rate needs two looks within the shortest period of an alarm, a minute.
                 "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "15s"}],
                 "podTargetLabels": [objects.INSTANCE],
@@ -187,6 +187,17 @@ def _objects_of_the_operator(
             )
         )
     return made
+
+
+def _pods(args: MonitoringAlarmsArgs) -> dict[str, Any]:
+    """Return the selector of an endpoint's pods."""
+    instances = variants.measured(args.endpoint_name, args.endpoint)
+    labels = objects.labels("endpoint", args.endpoint_name)
+    if len(instances) == 1:
+        return {"matchLabels": labels}
+    del labels[objects.INSTANCE]
+    chosen = {"key": objects.INSTANCE, "operator": "In", "values": instances}
+    return {"matchLabels": labels, "matchExpressions": [chosen]}
 
 
 def _files(

@@ -5,22 +5,25 @@ an update that succeeded. In between a Job inside the cluster moves the replicas
 after the bake time, and back where an alarm fires. It goes on where `pulumi up` is broken off.
 """
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pydantic import Field, Strict, ValidationError
 
-from model_packaging.package import Package, open_package
+from model_packaging.package import Package
 
 from ...args import ModelEndpointArgs
 from ...errors import problems_of
 from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
-from ...spec import ComputeSpec, Spec
-from . import kserve, objects, pods, policies, rights, store, values
+from ...spec import PRIMARY, ComputeSpec, Spec
+from . import gateway, kserve, objects, pods, policies, rights, store, values, variants
+from .gateway import GatewayOptions
 from .objects import StoreOptions
+from .variants import SHADOW, Variant
 
 PORT = 8080
 _COMPONENT = "endpoint"
@@ -55,7 +58,9 @@ class Options(StoreOptions):
     accelerators: dict[values.ExtendedResource, Accelerators] = Field(default_factory=dict[str, int])
     """Extended resources of one replica, such as {nvidia.com/gpu: 1}."""
     ingress: IngressOptions | None = None
-    """An Ingress; the endpoint is reached from inside the cluster only if left out."""
+    """An Ingress; without one and without a gateway the endpoint is reached from inside the cluster only."""
+    gateway: GatewayOptions | None = None
+    """An HTTPRoute from a Gateway that is there; `url` is its address then."""
     startup_timeout_seconds: int = Field(default=_STARTUP_SECONDS, ge=10, le=3600)
     """How long a replica may take until it answers."""
     cpu_target: int = Field(default=70, ge=1, le=100)
@@ -69,11 +74,12 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         options = Options.model_validate(args.options.get(args.platform, {}))
     except ValidationError as error:
         return problems + problems_of(error, Options, f"{where}.{args.platform}")
-    if args.variants:
-        problems.append(refusal(args.platform, "variants", f"{where}.variants"))
-    if args.shadow is not None:
-        problems.append(refusal(args.platform, "shadow", f"{where}.shadow"))
     serves_itself = options.serving == "workloads"
+    for feature, asked in (("variants", bool(args.variants)), ("shadow", args.shadow is not None)):
+        if asked and not serves_itself:
+            problems.append(refusal(args.platform, f"{feature}_with_kserve", f"{where}.{feature}"))
+        elif asked and options.gateway is None:
+            problems.append(refusal(args.platform, f"{feature}_without_gateway", f"{where}.{feature}"))
     if not serves_itself:
         problems += kserve.check(args, where)
     if serves_itself and args.rollout.canary is not None and args.scale.min == 1:
@@ -100,76 +106,125 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     options = Options.model_validate(args.options.get(args.platform, {}))
     child = pulumi.ResourceOptions(parent=component)
     endpoint = args.endpoint_name or physical_name(name)
-    package = args.package if isinstance(args.package, Package) else open_package(args.package)
     described = objects.metadata(args, options, endpoint, _COMPONENT, endpoint)
     account = rights.service_account(
         f"{name}-serve", objects.metadata(args, options, f"{endpoint}-serve", _COMPONENT, endpoint), child
     )
+    secret = options.bucket_secret or store.secret_name(args.bucket)
+    namespace = objects.settled(account.metadata, "namespace")
+    access = store.reach(f"{name}-store", component, namespace, secret)
+    services: dict[str, kubernetes.core.v1.Service] = {}
+    served: list[pulumi.CustomResource] = []
+    behind = variants.of(name, endpoint, args)
+    for one in behind:
+        services[one.name] = _service(one, options, args, child)
+        stored = store.uploaded_package(args.bucket, access, one.package)
+        pod = _pod(one, endpoint, stored, secret, account, options, args)
+        if options.serving == "kserve":
+            made = kserve.inference_service(
+                f"{name}-inference",
+                described,
+                pod,
+                _annotations(one.package),
+                kserve.installation(name, endpoint, namespace, options.kserve_namespace, component),
+                options.cpu_target,
+                args,
+                child,
+            )
+        else:
+            made = _workloads(one, pod, options, args, component)
+        served.append(made)
+    # What people are sent to comes after the rollouts, so that one that went back is never taken for a success.
+    ready = pulumi.Output.all(*(one.id for one in served))
+    url = pulumi.Output.concat("http://", endpoint, ".", namespace, ".svc")
+    if options.ingress is not None:
+        url = _ingress(name, services[PRIMARY], options.ingress, described, child)
+    command = pulumi.Output.concat(
+        "kubectl create --raw /api/v1/namespaces/",
+        namespace,
+        "/services/",
+        endpoint,
+        ":http/proxy/invocations -f request.json",
+    )
+    if options.gateway is not None:
+        found = gateway.Gateway(f"{name}-gateway", options.gateway, child)
+        url = gateway.address(found, options.gateway, namespace)
+        named = {key: objects.settled(one.metadata, "name") for key, one in services.items()}
+        routed = gateway.route(
+            f"{name}-route",
+            described,
+            options.gateway,
+            [(named[one.name], one.weight) for one in behind if one.name != SHADOW],
+            named.get(SHADOW),
+            # No route is made where the Gateway would not take it.
+            url,
+            child.merge(pulumi.ResourceOptions(depends_on=served)),
+        )
+        ready = routed.id
+        command = pulumi.Output.concat("curl --fail --json @request.json ", url, "/invocations")
+    return EndpointOutputs(
+        name=ready.apply(lambda _: endpoint),
+        url=pulumi.Output.all(url, ready).apply(lambda both: f"{both[0]}/invocations"),
+        invoke_command=pulumi.Output.all(command, ready).apply(lambda both: str(both[0])),
+    )
+
+
+def _service(
+    variant: Variant, options: Options, args: ModelEndpointArgs, child: pulumi.ResourceOptions
+) -> kubernetes.core.v1.Service:
+    """Make a variant's address, what lets requests in to its pods, and what keeps the last of them."""
+    name, instance = variant.resource, variant.instance
+    described = objects.metadata(args, options, instance, _COMPONENT, instance)
     policies.allow(
         f"{name}-traffic",
         args,
         options,
         _COMPONENT,
-        endpoint,
+        instance,
         child,
         serves=PORT,
         reaches=[options.store_port],
     )
-    service = kubernetes.core.v1.Service(
+    kubernetes.policy.v1.PodDisruptionBudget(
+        f"{name}-disruption",
+        metadata=described,
+        spec={"max_unavailable": 1, "selector": {"match_labels": objects.labels(_COMPONENT, instance)}},
+        opts=child,
+    )
+    # The address that callers know stays; those of variants come and go with them.
+    stays = variant.name == PRIMARY and not args.development
+    return kubernetes.core.v1.Service(
         name,
         # Its pods come later than it does, and waiting for the first of them would be for ever.
         metadata=objects.annotated(described, objects.SKIP_AWAIT),
         spec={
             "type": "ClusterIP",
-            "selector": objects.labels(_COMPONENT, endpoint),
+            "selector": objects.labels(_COMPONENT, instance),
             "ports": [{"name": "http", "port": 80, "target_port": PORT, "protocol": "TCP"}],
         },
-        opts=child.merge(pulumi.ResourceOptions(protect=not args.development)),
+        opts=child.merge(pulumi.ResourceOptions(protect=stays)),
     )
-    secret = options.bucket_secret or store.secret_name(args.bucket)
-    namespace = objects.settled(account.metadata, "namespace")
-    access = store.reach(f"{name}-store", component, namespace, secret)
-    stored = store.uploaded_package(args.bucket, access, package)
-    pod = _pod(endpoint, package, stored, secret, account, options, args)
-    if options.serving == "kserve":
-        served: pulumi.CustomResource = kserve.inference_service(
-            f"{name}-inference",
-            described,
-            pod,
-            _annotations(package),
-            kserve.installation(name, endpoint, namespace, options.kserve_namespace, component),
-            options.cpu_target,
-            args,
-            child,
-        )
-    else:
-        deployment = _deployment(name, endpoint, package, pod, options, args, component)
-        served = _rollout(name, endpoint, deployment, package, options, args, component)
-        if args.scale.autoscaled:
-            after = child.merge(pulumi.ResourceOptions(depends_on=[served]))
-            _scaling(name, endpoint, deployment, package, options, args, after)
-    kubernetes.policy.v1.PodDisruptionBudget(
-        f"{name}-disruption",
-        metadata=described,
-        spec={"max_unavailable": 1, "selector": {"match_labels": objects.labels(_COMPONENT, endpoint)}},
-        opts=child,
-    )
-    url = pulumi.Output.concat("http://", endpoint, ".", namespace, ".svc")
-    if options.ingress is not None:
-        url = _ingress(name, service, options.ingress, described, child)
-    # Everything that others use comes after the rollout, so that one that went back is never taken for a success.
-    verified = served.id.apply(lambda _: endpoint)
-    return EndpointOutputs(
-        name=verified,
-        url=pulumi.Output.all(url, verified).apply(lambda both: f"{both[0]}/invocations"),
-        invoke_command=pulumi.Output.concat(
-            "kubectl create --raw /api/v1/namespaces/",
-            namespace,
-            "/services/",
-            verified,
-            ":http/proxy/invocations -f request.json",
-        ),
-    )
+
+
+def _workloads(
+    variant: Variant,
+    pod: kubernetes.core.v1.PodSpecArgsDict,
+    options: Options,
+    args: ModelEndpointArgs,
+    component: pulumi.ComponentResource,
+) -> kubernetes.batch.v1.Job:
+    """Make a variant's Deployment, its rollout and its autoscaling."""
+    if variant.name == SHADOW:
+        # Nobody gets its answers, so that no alarm tells of it and nothing has to wait for one.
+        unwatched = args.rollout.model_copy(update={"canary": None, "bake": timedelta(0)})
+        args = args.model_copy(update={"rollback_alarms": [], "rollout": unwatched})
+    name, instance, package = variant.resource, variant.instance, variant.package
+    deployment = _deployment(name, instance, package, pod, options, args, component)
+    rollout = _rollout(name, instance, deployment, package, options, args, component)
+    if args.scale.autoscaled:
+        after = pulumi.ResourceOptions(parent=component, depends_on=[rollout])
+        _scaling(name, instance, deployment, package, options, args, after)
+    return rollout
 
 
 def _replica(package: Package, options: Options, args: ModelEndpointArgs) -> list[Any]:
@@ -195,8 +250,8 @@ def _annotations(package: Package) -> dict[str, str]:
 
 
 def _pod(
+    variant: Variant,
     endpoint: str,
-    package: Package,
     stored: pulumi.Output[str],
     secret: pulumi.Input[str],
     account: kubernetes.core.v1.ServiceAccount,
@@ -206,12 +261,13 @@ def _pod(
     """Return a replica's pod: the package is fetched and checked, then served."""
     environment: dict[str, pulumi.Input[str]] = {
         "MODELBERTH_HOST": "0.0.0.0",
-        "MODELBERTH_PACKAGE_DIGEST": package.digest,
+        "MODELBERTH_PACKAGE_DIGEST": variant.package.digest,
         "MODELBERTH_DRAIN_DELAY_SECONDS": str(_DRAIN_DELAY_SECONDS),
         "MODELBERTH_DRAIN_SECONDS": str(_DRAIN_SECONDS),
     }
     if args.capture is not None:
         environment["MODELBERTH_CAPTURE_URL"] = pulumi.Output.concat(args.bucket, f"/capture/{endpoint}")
+        environment["MODELBERTH_CAPTURE_VARIANT"] = variant.name
         environment["MODELBERTH_CAPTURE_SAMPLE"] = f"{100 * args.capture.sample:g}"
     fetch = pods.container(
         "fetch",
@@ -258,7 +314,7 @@ def _pod(
             "max_skew": 1,
             "topology_key": "kubernetes.io/hostname",
             "when_unsatisfiable": "ScheduleAnyway",
-            "label_selector": {"match_labels": objects.labels(_COMPONENT, endpoint)},
+            "label_selector": {"match_labels": objects.labels(_COMPONENT, variant.instance)},
         }
     ]
     return spec

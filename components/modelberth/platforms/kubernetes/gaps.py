@@ -2,6 +2,8 @@
 
 from ...gaps import Gap
 
+_GATEWAY = "name one of yours as endpoint.kubernetes.gateway, with the host that requests are sent to"
+
 GAPS = {
     "bake_with_kserve": Gap(
         "ours",
@@ -33,8 +35,16 @@ GAPS = {
     "several_runs": Gap(
         "ours", "of the monitor's runs the metric tells the time of the last one: write 1, and choose the period"
     ),
-    "shadow": Gap("ours", "a Service copies no requests, and there is no proxy of ours before it yet: leave it out"),
-    "variants": Gap(
-        "ours", "a Service shares requests by replicas, not by weight, and there is no proxy of ours before it yet"
+    "shadow_with_kserve": Gap(
+        "ours", "one InferenceService is made, of the model's own package: leave it out, or write serving: workloads"
+    ),
+    "shadow_without_gateway": Gap(
+        "never", f"a Service copies no requests, but a Gateway does: {_GATEWAY}; or leave it out"
+    ),
+    "variants_with_kserve": Gap(
+        "ours", "one InferenceService is made, of the model's own package: leave it out, or write serving: workloads"
+    ),
+    "variants_without_gateway": Gap(
+        "never", f"a Service shares requests by replicas, not by weight, but a Gateway does: {_GATEWAY}"
     ),
 }

@@ -7,6 +7,7 @@ from model_packaging.metric_names import prometheus_name
 from ...quantities import format_duration
 from ...spec import EndpointSpec
 from ...vocabulary import AlarmKind
+from . import variants
 
 INSTANCE = "app_kubernetes_io_instance"
 """The label by which Prometheus knows an endpoint's pods: their own label, as a label of a metric is written."""
@@ -14,7 +15,17 @@ INSTANCE = "app_kubernetes_io_instance"
 
 def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, spec: EndpointSpec) -> str:
     """Return what an alarm's value is, in PromQL."""
-    pods = f'{{{INSTANCE}="{endpoint}"}}'
+    instances = variants.answering(endpoint, spec)
+    # Of variants the worst counts, as on every platform.
+    several = len(instances) > 1
+    chosen = f'{INSTANCE}=~"{"|".join(instances)}"' if several else f'{INSTANCE}="{endpoint}"'
+    pods = f"{{{chosen}}}"
+
+    each = f" by ({INSTANCE}) " if several else ""
+
+    def worst(value: str) -> str:
+        return f"max({value})" if several else value
+
     over = f"[{format_duration(period)}]"
     if alarm == "monitor.runs":
         # 1 if it ran within the period, else 0; also where it never did. What is aggregated has no labels, and so takes
@@ -25,17 +36,19 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
         return f'{prometheus_name(alarm)}{{endpoint="{endpoint}"}}'
     if alarm in ("latency_p95", "latency_p99"):
         quantile = {"latency_p95": 0.95, "latency_p99": 0.99}[alarm]
-        return f"histogram_quantile({quantile}, sum by (le) (rate({_DURATION}_bucket{pods}{over})))"
+        labels = f"le, {INSTANCE}" if several else "le"
+        return worst(f"histogram_quantile({quantile}, sum by ({labels}) (rate({_DURATION}_bucket{pods}{over})))")
     match alarm:
         case "error_rate":
-            failed = f'{{{INSTANCE}="{endpoint}", status=~"5.."}}'
+            failed = f'{{{chosen}, status=~"5.."}}'
             return f"sum(increase({_REQUESTS}{failed}{over})) / sum(increase({_REQUESTS}{pods}{over}))"
         case "invocations":
             return f"(sum(increase({_REQUESTS}{pods}{over})) or vector(0))"
         case "cpu_utilization":
-            return f"avg(rate(process_cpu_seconds_total{pods}{over})) / {spec.compute.cpu:g}"
+            return worst(f"avg{each}(rate(process_cpu_seconds_total{pods}{over}))") + f" / {spec.compute.cpu:g}"
         case "memory_utilization":
-            return f"avg(avg_over_time(process_resident_memory_bytes{pods}{over})) / {spec.compute.memory}"
+            used = f"avg_over_time(process_resident_memory_bytes{pods}{over})"
+            return worst(f"avg{each}({used})") + f" / {spec.compute.memory}"
         case _:
             raise KeyError(alarm)
 

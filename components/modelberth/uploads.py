@@ -1,13 +1,25 @@
-"""Training code and data as they are kept in a bucket: by their content, so that a run can be repeated."""
+"""Packages, training code and data as they are kept in a bucket: by their content, so that a run can be repeated."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_packaging.package import Package
+
 from .args import RetrainingScheduleArgs
 
 _MOST_FILES = 1000
+
+
+def packages_prefix(package: Package) -> str:
+    """Return the key below which all packages of the same model are kept, ending in a slash."""
+    return f"packages/{package.name}/"
+
+
+def package_prefix(package: Package) -> str:
+    """Return the key below which a package's files are kept, ending in a slash."""
+    return f"{packages_prefix(package)}{package.digest.removeprefix('sha256:')}/"
 
 
 @dataclass(frozen=True)

@@ -340,15 +340,27 @@ class RolloutArgs:
     """By how much, 1 to 100."""
     interval_seconds: pulumi.Input[int] = pulumi.property("intervalSeconds")
     """How long to wait between two steps."""
+    first_percentage: pulumi.Input[int] | None = pulumi.property("firstPercentage")
+    """The first step, where it is another one: 1 to 100."""
+    alarms: pulumi.Input[Sequence[pulumi.Input[str]]] | None = pulumi.property("alarms")
+    """Alerting policies of Cloud Monitoring, by their display names, that are watched from the first step of a new
+    deployment until `intervalSeconds` after its last one. One that fires brings the traffic back to those that
+    had it,
+    and the deployment fails.
+    """
 
     def __init__(
         self,
         *,
         step_percentage: pulumi.Input[int],
         interval_seconds: pulumi.Input[int],
+        first_percentage: pulumi.Input[int] | None = None,
+        alarms: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
     ) -> None:
         pulumi.set(self, "step_percentage", step_percentage)
         pulumi.set(self, "interval_seconds", interval_seconds)
+        pulumi.set(self, "first_percentage", first_percentage)
+        pulumi.set(self, "alarms", alarms)
 
 
 @pulumi.input_type
@@ -635,9 +647,9 @@ class _DeployedModelArgs:
     disable_explanations: pulumi.Input[bool] | None = pulumi.property("disableExplanations")
     """Whether the model's explanations are left out."""
     traffic_percentage: pulumi.Input[int] | None = pulumi.property("trafficPercentage")
-    """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once, when
-    it
-    is deployed, and is then left to others.
+    """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once, or
+    what
+    those of its own display name have, when it is deployed, and is then left to others.
     """
     rollout: pulumi.Input[RolloutArgs] | None = pulumi.property("rollout")
     """How the share grows. At once else."""
@@ -683,7 +695,9 @@ class DeployedModel(pulumi.CustomResource):
 
     What cannot be changed in place makes another deployment beside the old one; the traffic moves to it, and
     then the
-    old one is undeployed. Others on the same endpoint keep their proportions of what is left.
+    old one is undeployed. A deployment takes its share from those of its own display name first; the others on
+    the same
+    endpoint keep theirs, or their proportions of what is left.
     """
 
     def __init__(
@@ -813,8 +827,8 @@ class DeployedModel(pulumi.CustomResource):
     @pulumi.getter(name="trafficPercentage")
     def traffic_percentage(self) -> pulumi.Output[int | None]:
         """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once,
-        when it
-        is deployed, and is then left to others.
+        or what
+        those of its own display name have, when it is deployed, and is then left to others.
         """
         return pulumi.get(self, "traffic_percentage")
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from model_packaging.errors import ModelberthError
 
@@ -71,6 +72,7 @@ class Settings:
         location: The default region.
         endpoint: The address of the Vertex AI API instead of the region's own; an `http:` address is an emulator's and
             gets no credentials but an access token.
+        monitoring_endpoint: The address of the Cloud Monitoring API instead of its own.
         credentials: A service account's key or another credentials file's content, as JSON, or the path of one.
         access_token: A token that was issued elsewhere.
     """
@@ -78,6 +80,7 @@ class Settings:
     project: str = ""
     location: str = ""
     endpoint: str = ""
+    monitoring_endpoint: str = ""
     credentials: str = ""
     access_token: str = ""
 
@@ -94,6 +97,7 @@ class Settings:
             project=read("project", "GOOGLE_CLOUD_PROJECT", "GOOGLE_PROJECT", "CLOUDSDK_CORE_PROJECT"),
             location=read("location", "GOOGLE_CLOUD_REGION", "GOOGLE_REGION", "CLOUDSDK_COMPUTE_REGION"),
             endpoint=read("vertexEndpoint", "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"),
+            monitoring_endpoint=read("monitoringEndpoint", "CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING"),
             credentials=read("credentials", "GOOGLE_CREDENTIALS"),
             access_token=read("accessToken", "GOOGLE_OAUTH_ACCESS_TOKEN"),
         )
@@ -213,13 +217,19 @@ class Google:
         return transport.AuthorizedSession(_credentials(self.settings))
 
 
-class Vertex(Google):
-    """The Vertex AI API, version 1."""
+class Api(Google, ABC):
+    """One of Google's APIs, asked about resources by their names."""
+
+    version: ClassVar[str]
+
+    @abstractmethod
+    def own_address(self, name: str) -> str:
+        """Where Google answers for a resource."""
 
     def request(self, method: str, name: str, waiting: Waiting, body: Json | None = None, **query: str) -> Json:
         """Send one request about a resource, such as `projects/p/locations/l/models/m`, with a `:verb` where the
         method has one; see `send`."""
-        return self.send(method, f"{self._base(name)}/v1/{name}", waiting, body, query)
+        return self.send(method, f"{self._base(name)}/{self.version}/{name}", waiting, body, query)
 
     def find(self, name: str, waiting: Waiting) -> Json | None:
         """A resource, or nothing if there is none."""
@@ -246,6 +256,22 @@ class Vertex(Google):
             if not token:
                 return found
 
+    def _base(self, name: str) -> str:
+        if self.settings.endpoint:
+            address = self.settings.endpoint.rstrip("/")
+            return address if "://" in address else f"https://{address}"
+        return self.own_address(name)
+
+
+class Vertex(Api):
+    """The Vertex AI API."""
+
+    version = "v1"
+
+    def own_address(self, name: str) -> str:
+        """The region's."""
+        return f"https://{name.split('/')[3]}-aiplatform.googleapis.com"
+
     def running(self, parent: str, waiting: Waiting, kind: str) -> list[str]:
         """The names of a resource's operations that are not done, by the type of their metadata."""
         operations = self.list(f"{parent}/operations", "operations", waiting)
@@ -254,14 +280,20 @@ class Vertex(Google):
 
     def wait(self, operation: str, waiting: Waiting, what: str) -> Json:
         """Wait until an operation is done; see `outcome`."""
-        return self.outcome(f"{self._base(operation)}/v1/{operation}", waiting, what)
+        return self.outcome(f"{self._base(operation)}/{self.version}/{operation}", waiting, what)
 
-    def _base(self, name: str) -> str:
-        if self.settings.endpoint:
-            address = self.settings.endpoint.rstrip("/")
-            return address if "://" in address else f"https://{address}"
-        parts = name.split("/")
-        return f"https://{parts[3]}-aiplatform.googleapis.com"
+
+class Monitoring(Api):
+    """The Cloud Monitoring API."""
+
+    version = "v3"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(replace(settings, endpoint=settings.monitoring_endpoint))
+
+    def own_address(self, name: str) -> str:
+        """The only one."""
+        return "https://monitoring.googleapis.com"
 
 
 def _credentials(settings: Settings) -> Any:

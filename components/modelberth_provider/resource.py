@@ -8,12 +8,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from types import UnionType
 from typing import Any, ClassVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, ValidatorFunctionWrapHandler, field_validator
 
-from modelberth_provider.google import Json, Settings, Vertex, Waiting
+from modelberth_provider.google import Json, Monitoring, Settings, Vertex, Waiting
 from modelberth_provider.wire import UNKNOWN
 
 
@@ -60,6 +61,11 @@ class Call:
     def settings(self) -> Settings:
         """How Google is reached."""
         return self.vertex.settings
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """Cloud Monitoring, reached in the same way."""
+        return Monitoring(self.settings)
 
     def token(self, inputs: Json) -> str:
         """32 hexadecimal digits that are the same whenever this resource is made of the same inputs."""

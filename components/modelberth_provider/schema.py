@@ -27,6 +27,11 @@ CONFIG: Json = {
         "description": "The address of the Vertex AI API instead of the region's own, such as an emulator's. "
         "Else CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM, which gcloud heeds too.",
     },
+    "monitoringEndpoint": {
+        "type": "string",
+        "description": "The address of the Cloud Monitoring API instead of its own, such as an emulator's. "
+        "Else CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING.",
+    },
     "credentials": {
         "type": "string",
         "secret": True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
@@ -17,6 +18,7 @@ from model_packaging.errors import choices, did_you_mean
 from modelberth_provider.google import GoogleError, Interrupted, Json, Settings
 from modelberth_provider.resource import Call, Part, Refused, Resource, State, Unfinished
 from modelberth_provider.vertex import traffic
+from modelberth_provider.vertex.alarms import PAUSE_SECONDS, Alarms, Fired
 from modelberth_provider.vertex.names import check_place, check_versioned_model, endpoint_name, placed
 
 _DEPLOYING = "DeployModelOperationMetadata"
@@ -106,13 +108,20 @@ class Rollout(Part):
     """By how much, 1 to 100."""
     intervalSeconds: int
     """How long to wait between two steps."""
+    firstPercentage: int | None = None
+    """The first step, where it is another one: 1 to 100."""
+    alarms: list[str] | None = None
+    """Alerting policies of Cloud Monitoring, by their display names, that are watched from the first step of a new
+    deployment until `intervalSeconds` after its last one. One that fires brings the traffic back to those that had it,
+    and the deployment fails."""
 
 
 class DeployedModelInputs(Part):
     """A model deployed to an endpoint, with its share of the endpoint's traffic.
 
     What cannot be changed in place makes another deployment beside the old one; the traffic moves to it, and then the
-    old one is undeployed. Others on the same endpoint keep their proportions of what is left.
+    old one is undeployed. A deployment takes its share from those of its own display name first; the others on the same
+    endpoint keep theirs, or their proportions of what is left.
     """
 
     endpoint: str
@@ -142,8 +151,8 @@ class DeployedModelInputs(Part):
     disableExplanations: bool | None = None
     """Whether the model's explanations are left out."""
     trafficPercentage: int | None = None
-    """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once, when it
-    is deployed, and is then left to others."""
+    """Its share of the endpoint's traffic, 0 to 100; alone it has all. Where it is not said it takes all once, or what
+    those of its own display name have, when it is deployed, and is then left to others."""
     rollout: Rollout | None = None
     """How the share grows. At once else."""
 
@@ -189,6 +198,7 @@ class DeployedModel(Resource):
         rollout = _object(inputs.get("rollout"))
         checked["rollout.stepPercentage"] = _between(rollout.get("stepPercentage"), 1, 100)
         checked["rollout.intervalSeconds"] = _between(rollout.get("intervalSeconds"), 0, 86400)
+        checked["rollout.firstPercentage"] = _between(rollout.get("firstPercentage"), 1, 100)
         dedicated = _object(inputs.get("dedicatedResources"))
         least, most = dedicated.get("minReplicaCount"), dedicated.get("maxReplicaCount")
         checked["dedicatedResources.minReplicaCount"] = _between(least, 1, None)
@@ -217,6 +227,7 @@ class DeployedModel(Resource):
         fixed = {name: value for name, value in inputs.items() if name not in self.updated and name not in _RESOURCES}
         machine = _object(inputs.get("dedicatedResources")).get("machineSpec")
         token = call.token({**fixed, "machineSpec": machine})
+        self._alarms(call, inputs)  # before anything is begun that would have to be undone without them
         identifier, is_there = self._begun(call, endpoint, inputs, token)
         operation = ""
         if not is_there:
@@ -293,11 +304,11 @@ class DeployedModel(Resource):
                 del pending["operation"]
             live = self._mutated(call, endpoint, identifier, inputs)
             is_new = _label_key(identifier) in _labels(live)
-            wanted = inputs.get("trafficPercentage")
-            if wanted is not None or is_new:
-                self._shift(call, endpoint, identifier, 100 if wanted is None else int(wanted), inputs.get("rollout"))
             if is_new:
+                self._roll_out(call, endpoint, identifier, inputs)
                 self._label(call, endpoint, identifier, None)
+            elif inputs.get("trafficPercentage") is not None:
+                self._shift(call, endpoint, identifier, inputs)
         except Interrupted as error:
             text = f"{error}; {identifier} on {endpoint} is not as it is wanted yet, and the next update goes on"
             raise Unfinished(self._name(endpoint, identifier), pending, text) from error
@@ -305,13 +316,35 @@ class DeployedModel(Resource):
         return _state(live, self._one(live, identifier))
 
     def _deployed_or_cleared(self, call: Call, endpoint: str, identifier: str, operation: str) -> None:
+        number = endpoint.rpartition("/")[2]
         try:
-            call.vertex.wait(operation, call.waiting, f"deploying to {endpoint.rpartition('/')[2]}")
+            call.vertex.wait(operation, call.waiting, f"deploying to {number}")
         except GoogleError as error:
             # Machines of a deployment that failed may go on, and would be paid for.
             self._undeploy(call, endpoint, identifier)
             self._label(call, endpoint, identifier, None)
-            raise GoogleError(f"{error}\n  Nothing of it is left on the endpoint", error.status) from error
+            others = _list((call.vertex.find(endpoint, call.waiting) or {}).get("deployedModels"))
+            before = f"endpoint {number} was rolled back, and serves what it served before: " if others else ""
+            raise GoogleError(f"{before}{error}\n  Nothing of it is left on the endpoint", error.status) from error
+
+    def _roll_out(self, call: Call, endpoint: str, identifier: str, inputs: Json) -> None:
+        """Give a new deployment its traffic, and watch its alarms; take all of it back where one fires."""
+        alarms = self._alarms(call, inputs)
+        if not _split(self._endpoint(call, endpoint)).get(identifier):
+            alarms.disregard_open()
+        try:
+            self._shift(call, endpoint, identifier, inputs, alarms)
+        except Fired as error:
+            self._undeploy(call, endpoint, identifier)
+            self._label(call, endpoint, identifier, None)
+            number = endpoint.rpartition("/")[2]
+            text = f"endpoint {number} was rolled back because {error}. It serves what it served before"
+            raise Refused(f"{text}, and nothing of {inputs['model']} is left on it") from error
+
+    @staticmethod
+    def _alarms(call: Call, inputs: Json) -> Alarms:
+        names = [str(one) for one in _list(_object(inputs.get("rollout")).get("alarms"))]
+        return Alarms(call, str(inputs["project"]), names)
 
     def _mutated(self, call: Call, endpoint: str, identifier: str, inputs: Json) -> Json:
         live = self._endpoint(call, endpoint)
@@ -326,22 +359,43 @@ class DeployedModel(Resource):
             call.vertex.wait(str(done["name"]), call.waiting, f"changing {identifier}")
         return live
 
-    def _shift(self, call: Call, endpoint: str, identifier: str, wanted: int, rollout: Json | None) -> None:
-        """Bring the share of the traffic to what is wanted, in steps if asked for."""
+    def _shift(self, call: Call, endpoint: str, identifier: str, inputs: Json, alarms: Alarms | None = None) -> None:
+        """Bring the share of the traffic to what is wanted, in steps if asked for; Fired if an alarm fires."""
+        rollout = _object(inputs.get("rollout"))
         while True:
-            split = _split(self._endpoint(call, endpoint))
-            now, alone = split.get(identifier, 0), not split.keys() - {identifier}
-            if now == wanted or (alone and now == 100):
+            live = self._endpoint(call, endpoint)
+            split, wanted = _split(live), _wanted(live, identifier, inputs)
+            now, is_shared = split.get(identifier, 0), bool(split.keys() - {identifier})
+            # A share that an interrupted run has set was not watched to its end: it is watched anew.
+            if now and alarms and len(_list(live.get("deployedModels"))) > 1:
+                self._bake(call, alarms, float(rollout["intervalSeconds"]), f"{now} % of the traffic")
+            if now == wanted or (now == 100 and not is_shared):
                 return
-            step = int(rollout["stepPercentage"]) if rollout and not alone else 100
+            step = 100
+            if rollout and is_shared:
+                step = int((not now and rollout.get("firstPercentage")) or rollout["stepPercentage"])
             share = min(now + step, wanted) if now < wanted else max(now - step, wanted)
             self._set_share(call, endpoint, identifier, share)
             call.waiting.progress(f"{share} % of the traffic")
-            if rollout and not alone and share != wanted:
+            if rollout and is_shared and not alarms and share != wanted:
                 call.waiting.pause(float(rollout["intervalSeconds"]), f"the step after {share} % of the traffic")
 
+    def _bake(self, call: Call, alarms: Alarms, seconds: float, what: str) -> None:
+        """Watch the alarms for a while."""
+        end = time.monotonic() + seconds
+        while True:
+            alarms.check()
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            call.waiting.progress(f"{what}, whose alarms are watched for another {left:.0f} s")
+            call.waiting.pause(min(PAUSE_SECONDS, left), f"the watch over {what}")
+
     def _set_share(self, call: Call, endpoint: str, identifier: str, share: int) -> None:
-        self._set_split(call, endpoint, lambda live: traffic.with_share(_split(live), identifier, share))
+        def split(live: Json) -> dict[str, int]:
+            return traffic.with_share(_split(live), identifier, share, _siblings(live, identifier))
+
+        self._set_split(call, endpoint, split)
 
     # Undeploying
 
@@ -456,16 +510,37 @@ def _deployed(live: Json | None, identifier: str) -> Json | None:
     return next((one for one in found if str(one.get("id")) == identifier), None)
 
 
+def _newest(live: Json) -> list[Json]:
+    found = cast("list[Json]", live.get("deployedModels") or [])
+    return sorted(found, key=lambda one: str(one.get("createTime", "")), reverse=True)
+
+
+def _siblings(live: Json, identifier: str) -> list[str]:
+    """The others of the same display name, the newest first: what served before it in the same place."""
+    name = (_deployed(live, identifier) or {}).get("displayName")
+    return [
+        str(one["id"]) for one in _newest(live) if name and one.get("displayName") == name and one["id"] != identifier
+    ]
+
+
+def _wanted(live: Json, identifier: str, inputs: Json) -> int:
+    """The share that it shall have in the end."""
+    if inputs.get("trafficPercentage") is not None:
+        return int(inputs["trafficPercentage"])
+    split = _split(live)
+    siblings = _siblings(live, identifier)
+    together = split.get(identifier, 0) + sum(split.get(one, 0) for one in siblings)
+    return together if siblings and together else 100
+
+
 def _without(live: Json, identifier: str, call: Call) -> dict[str, int]:
-    others = [one for one in cast("list[Json]", live.get("deployedModels") or []) if str(one["id"]) != identifier]
-    newest = max(others, key=lambda one: str(one.get("createTime", "")), default=None)
-    now = _split(live)
-    after = traffic.without(now, identifier, str(newest["id"]) if newest else None)
-    if newest is None:
+    others = [str(one["id"]) for one in _newest(live) if str(one["id"]) != identifier]
+    now, siblings = _split(live), _siblings(live, identifier)
+    if not others:
         return now  # Vertex AI empties the split with the last one
-    if now.get(identifier) == 100:
-        call.warn(f"{live['name']}: all traffic goes to {newest['id']}, the newest of those that had none")
-    return after
+    if now.get(identifier) == 100 and not siblings:
+        call.warn(f"{live['name']}: all traffic goes to {others[0]}, the newest of those that had none")
+    return traffic.without(now, identifier, siblings, others[0])
 
 
 def _state(live: Json, one: Json) -> Json:

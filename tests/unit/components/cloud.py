@@ -1,4 +1,5 @@
-"""Pulumi's mocks: an engine that keeps all that it is told, an AWS and a cluster that answer what they have to.
+"""Pulumi's mocks: an engine that keeps all that it is told; an AWS, a Google Cloud and a cluster that answer what they
+have to.
 
 A call that is not foreseen raises. `deploy` returns when everything that the program asked for has been registered,
 so that nothing is asserted of a resource that is still on its way.
@@ -20,12 +21,15 @@ from pulumi.runtime.stack import run_pulumi_func
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0b4f1f52-77ef-4d5a-8f0c-0d1f6b7d3e21"
+PROJECT, LOCATION = "acme-shop", "europe-west4"
+GCP = {"gcp:project": PROJECT, "gcp:region": LOCATION}
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/modelberth:0.1.0"
 
 FUNCTIONS = {
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:index/getRegion:getRegion": {"region": REGION},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
+    "gcp:organizations/getProject:getProject": {"number": "123456789", "projectId": PROJECT},
 }
 # Where AWS keeps the name that a user may choose; what has none here is named by its provider.
 NAMES = ("name", "bucket", "pipelineName", "dashboardName")
@@ -73,6 +77,8 @@ class Cloud(Mocks):
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if args.typ.startswith("kubernetes:") and not self.new:
             return self._object(args)
+        if args.typ.startswith(("gcp:", "modelberth:vertex:")) and not self.new:
+            return self._google(args)
         if not args.typ.startswith("aws:") or self.new:
             return None, dict(args.inputs)
         service, kind = re.fullmatch(r"aws:(\w+)/(\w+):\w+", args.typ).groups()  # pyright: ignore
@@ -86,6 +92,20 @@ class Cloud(Mocks):
             "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}",
         }
         return name, outputs | args.inputs
+
+    def _google(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        name = args.inputs.get("name") or f"{args.name}-1a2b3c4"
+        outputs: dict[str, Any] = {"name": name}
+        if args.typ.endswith(":Account"):
+            email = f"{args.inputs['accountId']}@{PROJECT}.iam.gserviceaccount.com"
+            outputs |= {"name": f"projects/{PROJECT}/serviceAccounts/{email}", "email": email}
+            outputs["member"] = f"serviceAccount:{email}"
+        if args.typ.endswith(":AiEndpoint") and args.inputs.get("dedicatedEndpointEnabled"):
+            outputs["dedicatedEndpointDns"] = f"{name}.{LOCATION}-123456789.prediction.vertexai.goog"
+        if args.typ == "modelberth:vertex:Model":
+            whole = f"projects/{PROJECT}/locations/{LOCATION}/models/{args.name}"
+            outputs = {"name": whole, "versionId": "1", "versionName": f"{whole}@1"}
+        return f"{args.name}-id", args.inputs | outputs
 
     def _object(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.resource_id:
@@ -148,7 +168,7 @@ class Deployed:
     def of(self, token: str) -> list[Made]:
         """All resources of a type, such as `sagemaker/endpoint:Endpoint` or `apps/v1:Deployment`, in the order of their
         names."""
-        types = (f"aws:{token}", f"kubernetes:{token}")
+        types = (f"aws:{token}", f"kubernetes:{token}", f"gcp:{token}", f"modelberth:{token}")
         return sorted((one for one in self.made if one.type in types), key=lambda one: one.name)
 
     def one(self, token: str, name: str | None = None) -> Made:

@@ -95,7 +95,8 @@ class Start:
         server.start()
         self._servers.append(server)
         stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
-        settings = {"vertexEndpoint": self._vertex.url, "project": "acme", "location": "europe-west4"}
+        settings = {"vertexEndpoint": self._vertex.url, "monitoringEndpoint": self._vertex.url}
+        settings |= {"project": "acme", "location": "europe-west4"}
         stub.Configure(provider_pb2.ConfigureRequest(args=encode(settings)))
         return Direct(stub, token)
 

@@ -1,6 +1,7 @@
-"""As much of the Vertex AI API as the provider calls, by Google's documented behaviour, on loopback.
+"""As much of Vertex AI and Cloud Monitoring as the provider calls, by Google's documented behaviour, on loopback.
 
-Source: Vertex AI REST reference v1, projects.locations.models and .endpoints; AIP-151.
+Source: Vertex AI REST reference v1, projects.locations.models and .endpoints; Cloud Monitoring API v3,
+projects.alerts and .alertPolicies; AIP-151.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ class Vertex:
         self.models: dict[str, dict[str, Json]] = {}
         self.endpoints: dict[str, Json] = {}
         self.operations: dict[str, Json] = {}
+        self.policies: list[Json] = []
+        """Alerting policies of Cloud Monitoring."""
+        self.alerts: Callable[[], list[Json]] = list
+        """What is open there, asked anew each time."""
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[Json] = []
         self.failures: list[tuple[str, Refusal]] = []
@@ -95,6 +100,9 @@ class Vertex:
                 if f"{method} {path}".endswith(ending):
                     del self.failures[index]
                     raise refusal
+            if path.startswith("/v3/projects/acme/"):
+                key = path.rpartition("/")[2]
+                return {key: self.alerts() if key == "alerts" else {"alertPolicies": self.policies}[key]}
             name, _, verb = path.removeprefix("/v1/").partition(":")
             if name.endswith("/operations"):
                 return {"operations": self._operations(name)}

@@ -20,11 +20,12 @@ from ...jobs import monitor_environment
 from ...names import physical_name
 from ...outputs import AlarmsOutputs
 from ...spec import PRIMARY, AlarmRule, ComputeSpec, Spec
+from ...uploads import package_prefix
 from ...vocabulary import ALARMS, AlarmKind
 from . import eventbridge, machines, pipelines, policies, recurring
 from .dashboards import body, console_url
 from .endpoint import machine_of
-from .packages import check_bucket, package_prefix
+from .packages import check_bucket
 from .policies import Statement
 
 NAMESPACE = "modelberth"

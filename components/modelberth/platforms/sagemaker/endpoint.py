@@ -3,7 +3,6 @@
 import asyncio
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,17 +10,19 @@ import pulumi
 import pulumi_aws as aws
 from pydantic import Field, ValidationError
 
-from model_packaging.package import Package, open_package
+from model_packaging.package import Package
 
 from ...args import ModelEndpointArgs
 from ...errors import problems_of
 from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
-from ...spec import PRIMARY, EndpointSpec, Spec
+from ...spec import EndpointSpec, Spec
+from ...uploads import package_prefix, packages_prefix
+from ...variants import SHADOW, packages_of, weights_of
 from . import live, policies
 from .machines import smallest
-from .packages import check_bucket, package_prefix, packages_prefix, upload
+from .packages import check_bucket, upload
 from .policies import (
     Place,
     bucket_read,
@@ -36,7 +37,6 @@ from .policies import (
 )
 from .recurring import bucket_name, here
 
-SHADOW = "shadow"
 _LONGEST_BAKE = timedelta(hours=1)
 _STARTUP_SECONDS = 600
 
@@ -108,7 +108,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: ModelEndpoin
     place = here(component)
     endpoint_name = args.endpoint_name or physical_name(name)
     options = options_of(args, args.platform)
-    packages = _packages(args)
+    packages = packages_of(args)
     bucket = bucket_name(args.bucket)
 
     role = aws.iam.Role(
@@ -198,21 +198,6 @@ def _hooks() -> pulumi.ResourceHookBinding:
 _bindings: WeakKeyDictionary[pulumi.Resource | None, pulumi.ResourceHookBinding] = WeakKeyDictionary()
 
 
-def _packages(args: ModelEndpointArgs) -> dict[str, Package]:
-    """Return what each variant serves, the shadow's too."""
-    addresses: dict[str, str | Path | Package] = {PRIMARY: args.package}
-    addresses |= {name: variant.package for name, variant in args.variants.items() if variant.package is not None}
-    if args.shadow is not None:
-        addresses[SHADOW] = args.shadow
-    return {
-        name: address if isinstance(address, Package) else open_package(address) for name, address in addresses.items()
-    }
-
-
-def _weights(args: ModelEndpointArgs) -> dict[str, int]:
-    return {name: variant.weight for name, variant in args.variants.items()} or {PRIMARY: 100}
-
-
 def _serve_policy(
     endpoint: str, packages: list[Package], captures: bool, place: Place, bucket: str, image: str, key: str | None
 ) -> dict[str, object]:
@@ -288,7 +273,7 @@ def _configuration(
     capture = args.capture
     content = [
         {variant: package.digest for variant, package in packages.items()},
-        _weights(args),
+        weights_of(args),
         args.image,
         args.encryption_key,
         machine,
@@ -301,7 +286,7 @@ def _configuration(
         # Another content is another configuration: one that an endpoint was rolled back to must not be deleted, and it
         # would be as the replaced half of one resource. Its physical name is the provider's.
         content_name(f"{name}-config", content),
-        production_variants=[variant(key, weight / 100) for key, weight in _weights(args).items()],
+        production_variants=[variant(key, weight / 100) for key, weight in weights_of(args).items()],
         shadow_production_variants=[variant(SHADOW, 1.0)] if args.shadow is not None else None,  # pyright: ignore[reportArgumentType]
         kms_key_arn=args.encryption_key,
         data_capture_config=None
@@ -355,7 +340,7 @@ def _scaling(
     anew = child.merge(
         pulumi.ResourceOptions(replacement_trigger=machine_of(args, args.platform), delete_before_replace=True)
     )
-    for variant in _weights(args):
+    for variant in weights_of(args):
         target = aws.appautoscaling.Target(
             f"{name}-{variant}-replicas",
             service_namespace="sagemaker",

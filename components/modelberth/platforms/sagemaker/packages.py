@@ -6,6 +6,7 @@ import pulumi_aws as aws
 from model_packaging.package import Package
 
 from ...args import CommonArgs
+from ...uploads import package_prefix
 
 
 def check_bucket(address: object, where: str) -> list[str]:
@@ -13,16 +14,6 @@ def check_bucket(address: object, where: str) -> list[str]:
     if not isinstance(address, str) or not address or address.startswith("s3://"):
         return []
     return [f"{where}: {address!r} is no bucket of S3: write s3://<name>, such as the output url of ArtifactBucket"]
-
-
-def packages_prefix(package: Package) -> str:
-    """Return the key below which all packages of the same model are kept, ending in a slash."""
-    return f"packages/{package.name}/"
-
-
-def package_prefix(package: Package) -> str:
-    """Return the key below which a package's files are kept, ending in a slash."""
-    return f"{packages_prefix(package)}{package.digest.removeprefix('sha256:')}/"
 
 
 def object_tags(tags: dict[str, str]) -> dict[str, str] | None:

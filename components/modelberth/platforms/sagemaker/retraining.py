@@ -12,10 +12,10 @@ from ...args import RetrainingScheduleArgs
 from ...errors import problems_of
 from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec, Spec
-from ...uploads import Upload, check_files, uploaded
+from ...uploads import Upload, check_files, package_prefix, uploaded
 from . import eventbridge, pipelines, policies, recurring
 from .machines import smallest
-from .packages import check_bucket, object_tags, package_prefix
+from .packages import check_bucket, object_tags
 from .policies import Statement
 
 _MOST_RUNTIME = timedelta(days=28)  # StoppingCondition, SageMaker API Reference.

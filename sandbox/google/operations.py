@@ -77,7 +77,8 @@ class Operations:
         undo: Callable[[], None] | None = None,
     ) -> Operation:
         """Begin an operation under a resource; `undo` takes back what the request began when the operation fails."""
-        operation = Operation(f"{parent}/operations/{random.randrange(10**17, 10**19)}", api, metadata())
+        name = f"{parent}/operations/{random.randrange(10**17, 10**19)}".lstrip("/")
+        operation = Operation(name, api, metadata())
         failure, slower = self.emulator.faults.of_operation(api, method)
         with self._lock:
             self._all[operation.name] = operation

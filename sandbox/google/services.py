@@ -62,7 +62,8 @@ def _set(call: Call, enable: bool) -> dict[str, Any]:
             "EnableServiceResponse" if enable else "DisableServiceResponse", {"service": _service(call, name)}
         )
 
-    return call.operation(name, "OperationMetadata", work)
+    # Unlike others', its operations are not below what they are about.
+    return call.operation("", "OperationMetadata", work)
 
 
 @api.method("services.enable")

@@ -424,10 +424,15 @@ def _differences(rules: Resource, olds: Values, news: Values, apart: Any) -> dic
         # Taking away a setting that the cloud fills in, or that was the default, changes nothing.
         if new is None and (name in rules.computed or compare.same(old, rules.defaults.get(name)) or not old):
             continue
-        if old is None and ((not new and new is not UNKNOWN) or compare.same(rules.defaults.get(name), new)):
+        if old is None and (_is_nothing(new, rules.defaults.get(name)) or compare.same(rules.defaults.get(name), new)):
             continue
         changes |= compare.leaves(old, new, name)
     return changes
+
+
+def _is_nothing(value: Any, default: Any) -> bool:
+    """Whether a value asks for what is so without it: false or empty, unless the default is something."""
+    return not value and value is not UNKNOWN and not default
 
 
 def _same_text(rules: Resource, name: str, old: Any, new: Any) -> bool:

@@ -78,6 +78,8 @@ def change(call: Call, resource: Resource, kept: tuple[str, ...]) -> Resource:
     else:
         changed = copy.deepcopy(resource)
     changed |= copy.deepcopy(call.body)
+    # Its name is the path's, also where the body says only a part of it.
+    changed |= {key: resource[key] for key in ("datasetReference", "tableReference") if key in resource}
     changed["lastModifiedTime"] = milliseconds(call.emulator)
     changed["etag"] = etag(changed)
     return changed

@@ -83,19 +83,24 @@ class Rest:
     masked: bool = True
     """Whether a PATCH has a mask. Without one what is taken away is set to null."""
     wrapped: str = ""
-    """The member that holds it in the body of a creation and a change, beside the mask."""
+    """The member that holds it in the body of a creation by POST and of a change, beside the mask."""
+    wraps_change: bool = True
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Members of the body that are made of several properties, by template."""
     short: frozenset[str] = frozenset()
     """Properties that are only the last part of what the API tells, and are not sent."""
     unsent: frozenset[str] = frozenset()
-    """Properties that the API tells but takes by another method."""
+    """Properties that the API tells but does not take, or takes by another method."""
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """Properties that only `encode` puts into a body, by the member that a change of them changes."""
     names: convert.Names = field(default_factory=dict)
     delete: str = "{path}"
     encode: Callable[[Values, Values], None] | None = None
     """Changes a body before it is sent, given the properties."""
     decode: Callable[[Values, Values], None] | None = None
     """Changes what was read before it is told, given the API's answer."""
+    gone: Callable[[Values], bool] = lambda answer: False
+    """Whether what the API still tells is deleted all the same."""
     settle: Callable[[Call, str, Change], None] | None = None
     """What there is to do after a creation, which is a change of nothing, or a change, at a path."""
     prepare_delete: Callable[[Call, str, Values], None] | None = None
@@ -158,6 +163,8 @@ class Rest:
         return body
 
     def _create(self, call: Call, values: Values) -> str:
+        if "location" in properties(self.path):
+            values.setdefault("location", call.region)
         body = self._body(values)
         body = {self.wrapped: body} if self.wrapped and self.create_verb == "POST" else body
         body |= {name: fill(text, values) for name, text in self.fixed.items()}
@@ -177,7 +184,7 @@ class Rest:
         located.setdefault("project", call.cloud.settings.project)
         call.region = str(located.get("location") or located.get("region") or call.region)
         answer = call.find(fill(self.path, located))
-        if answer is None:
+        if answer is None or self.gone(answer):
             return None
         told = self._told(answer, located)
         template, published = self.id or self.path, schema.resource(self.token).inputs
@@ -210,23 +217,24 @@ class Rest:
 
     def _update(self, call: Call, identifier: str, change: Change) -> None:
         values = change.new
-        steps = {name: found for name in change.changed - self.unsent if (found := self._steps(name))}
+        members = {self.shown[name] for name in change.changed & self.shown.keys()}
+        members |= {found[0] for name in change.changed - self.unsent if (found := self._steps(name))}
         path = fill(self.path, values | read_id(self.id or self.path, identifier))
         where = fill(self.update, values) if self.update else path
-        if steps:
-            body, query = self._body(values, None if self.update_verb != "PATCH" else frozenset(steps)), {}
+        if members:
+            known = schema.resource(self.token).inputs.keys() | ({"effectiveLabels"} & values.keys())
+            within = frozenset(name for name in known if (found := self._steps(name)) and found[0] in members)
+            body, query = self._body(values, within if self.update_verb == "PATCH" else None), {}
             if self.update_verb != "PATCH":
                 body |= {name: fill(text, values) for name, text in self.fixed.items()}
             elif self.masked:
-                query = {"updateMask": ",".join(sorted({found[0] for found in steps.values()}))}
+                query = {"updateMask": ",".join(sorted(members))}
             else:
-                for name, found in steps.items():
-                    if values.get(name) is None:
-                        body[found[0]] = None
+                body |= dict.fromkeys(members - body.keys())
                 gone = (change.old.get("effectiveLabels") or {}).keys() - (values.get("effectiveLabels") or {}).keys()
                 if gone:
-                    body["labels"] = body.get("labels", {}) | dict.fromkeys(gone)
-            if self.wrapped:
+                    body["labels"] = (body.get("labels") or {}) | dict.fromkeys(gone)
+            if self.wrapped and self.wraps_change:
                 body, query = {self.wrapped: body} | query, {}
             call.finish(call.send(self.update_verb, where, body, query=query), "the change")
         if self.settle is not None:

@@ -203,6 +203,29 @@ def test_a_membership_leaves_the_others_of_its_role_alone(engine: Engine) -> Non
     assert found[2] == {**news, "member": "user:two@example.org", "__defaults": []}
 
 
+def test_a_membership_holds_under_its_own_condition(engine: Engine) -> None:
+    holder, _, _ = engine.create(BUCKET, bucket(uniformBucketLevelAccess=True))
+    always = {"bucket": holder, "role": "roles/storage.objectViewer", "member": "user:one@example.org"}
+    condition = {"title": "models", "expression": f'resource.name.startsWith("projects/_/buckets/{holder}/objects/m/")'}
+    first, state, _ = engine.create(MEMBER, always)
+    second, other, inputs = engine.create(MEMBER, always | {"condition": condition})
+    assert second == f"{first}/models"
+    assert engine.read(MEMBER, second, other, inputs) == (second, other, inputs)
+    engine.delete(MEMBER, first, state)
+    assert engine.read(MEMBER, second, other, inputs)[0] == second
+
+
+def test_a_topics_policy_is_changed_too(engine: Engine) -> None:
+    engine.create("gcp:pubsub/topic:Topic", {"name": "policed"})
+    token = "gcp:pubsub/topicIAMMember:TopicIAMMember"
+    news = {"topic": "policed", "role": "roles/pubsub.publisher", "member": "user:one@example.org"}
+    identifier, state, inputs = engine.create(token, news)
+    assert identifier == f"projects/{PROJECT}/topics/policed/roles/pubsub.publisher/user:one@example.org"
+    assert engine.read(token, identifier, state, inputs) == (identifier, state, inputs)
+    engine.delete(token, identifier, state)
+    assert engine.read(token, identifier, state)[0] == ""
+
+
 def test_an_endpoint_keeps_its_number_and_is_imported_by_it(engine: Engine) -> None:
     news = {"name": "1234567", "displayName": "one", "location": REGION, "labels": {}}
     identifier, state, inputs = engine.create(ENDPOINT, news)

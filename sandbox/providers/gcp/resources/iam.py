@@ -30,7 +30,7 @@ RESOURCES = [
         create="projects/{project}/serviceAccounts",
         wrapped="serviceAccount",
         fixed={"accountId": "{accountId}"},
-        unsent=frozenset({"disabled", "email", "name", "uniqueId"}),
+        unsent=frozenset({"disabled"}),
         decode=_email,
         settle=_enable,
         auto_name=AutoName(property="accountId", length=30),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.google.vertex import endpoints, jobs, metrics, models, prediction
+from sandbox.google.vertex import endpoints, jobs, metrics, models, pipelines, prediction
 from sandbox.google.vertex.api import api
 from sandbox.google.vertex.hosting import hosting_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
 
-__all__ = ["api", "endpoints", "jobs", "metrics", "models", "prediction", "prepare"]
+__all__ = ["api", "endpoints", "jobs", "metrics", "models", "pipelines", "prediction", "prepare"]
 
 
 def prepare(emulator: Emulator) -> None:

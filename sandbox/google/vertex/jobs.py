@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -26,6 +27,7 @@ from sandbox.containers import Container
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, precondition
 from sandbox.google.operations import timestamp
+from sandbox.google.vertex import mounts
 from sandbox.google.vertex.api import api, check_common, found_errors, location_of
 from sandbox.google.vertex.images import command_of, environment_of, program_of, pull_failure
 
@@ -155,11 +157,14 @@ class Jobs:
         ]
         timeout = float(str(job["jobSpec"].get("scheduling", {}).get("timeout", f"{_WEEK}s")).removesuffix("s"))
         started: list[tuple[_Replica, Container]] = []
+        mounted: list[tuple[Path, mounts.Seen]] = []
         try:
             for replica in replicas:
                 if run.cancelled.is_set():
                     raise _cancelled()
-                started.append((replica, self._start(job, replica, replicas)))
+                container, seen = self._start(job, replica, replicas)
+                started.append((replica, container))
+                mounted.append((container.folder, seen))
             with emulator.store.lock:
                 if not run.cancelled.is_set():
                     self._set(name, "JOB_STATE_RUNNING")
@@ -180,9 +185,11 @@ class Jobs:
         finally:
             for _, container in started:
                 container.stop()
-                shutil.rmtree(container.folder, ignore_errors=True)
+            for folder, seen in mounted:
+                mounts.store(emulator, folder, seen)
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def _start(self, job: Resource, replica: _Replica, replicas: list[_Replica]) -> Container:
+    def _start(self, job: Resource, replica: _Replica, replicas: list[_Replica]) -> tuple[Container, mounts.Seen]:
         emulator, spec = self.emulator, replica.spec["containerSpec"]
         project, job_id = job["name"].split("/")[1], job["name"].rpartition("/")[2]
         program = program_of(emulator, spec["imageUri"])
@@ -217,7 +224,16 @@ class Jobs:
             with log.open("a", encoding="utf-8") as sink:
                 sink.write(line + "\n")
 
-        return emulator.runtime.start(label, command_of(spec, program), folder, environment, keep)
+        command = command_of(spec, program)
+        seen = mounts.fetch(emulator, [*command, *environment.values()], folder)
+        container = emulator.runtime.start(
+            label,
+            [mounts.inside(part, folder) for part in command],
+            folder,
+            {key: mounts.inside(value, folder) for key, value in environment.items()},
+            keep,
+        )
+        return container, seen
 
     def _terminate(self, containers: list[Container]) -> None:
         """Let programs end by themselves, for a while."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from sandbox.google import (
     bigquery,
+    iam,
+    kms,
     monitoring,
     pubsub,
+    resourcemanager,
     scheduler,
     services,
     storage,
@@ -21,6 +24,9 @@ MODULES = (
     monitoring,
     pubsub,
     scheduler,
+    iam,
+    resourcemanager,
+    kms,
 )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sandbox.google.errors import GoogleError, invalid
@@ -26,6 +26,8 @@ class Policies:
     def __init__(self) -> None:
         self._policies: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+        self.knows_account: Callable[[str], bool] = lambda email: True
+        """Whether a service account exists."""
 
     def get(self, resource: str) -> dict[str, Any]:
         """The policy; an empty one with its etag where none was set."""
@@ -41,6 +43,9 @@ class Policies:
             for member in binding.get("members", []):
                 if not _MEMBER.fullmatch(member):
                     raise invalid(f"The member {member} is of an unknown type. Please set a valid type prefix.")
+                kind, _, email = member.partition(":")
+                if kind == "serviceAccount" and not self.knows_account(email):
+                    raise invalid(f"Service account {email} does not exist.")
         with self._lock:
             current = self._policies.get(resource, {"version": 1, "etag": "ACAB"})
             if given.get("etag") and given["etag"] != current["etag"]:
@@ -64,6 +69,16 @@ class Policies:
                 for resource in resources
                 for binding in self._policies.get(resource, {}).get("bindings", [])
             )
+
+    def mark_deleted(self, email: str, number: str) -> None:
+        """A service account is gone: the policies name it as a deleted one."""
+        member = f"serviceAccount:{email}"
+        with self._lock:
+            for policy in self._policies.values():
+                for binding in policy["bindings"]:
+                    binding["members"] = [
+                        f"deleted:{one}?uid={number}" if one == member else one for one in binding["members"]
+                    ]
 
     def forget(self, resource: str) -> None:
         """A resource is gone, and with it its policy."""

@@ -34,6 +34,10 @@ class Projects:
         self._numbers[str(digits + 10**11)] = project
         return str(digits + 10**11)
 
+    def ids(self) -> list[str]:
+        """The ids of all projects."""
+        return sorted(self._numbers.values())
+
     def id(self, project: str) -> str:
         """The id of a project named by id or number."""
         return self._numbers.get(project, project)

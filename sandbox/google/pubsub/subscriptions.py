@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, invalid, precondition
 from sandbox.google.filters import compile_filter
+from sandbox.google.iam.accounts import require_account
 from sandbox.google.pubsub.api import SUBSCRIPTIONS, TOPICS, api, forget_policy, new_name, not_found
 from sandbox.google.pubsub.delivery import delivery_of
 from sandbox.google.pubsub.topics import update
@@ -52,10 +53,10 @@ def _check(call: Call, subscription: Resource) -> None:
         dead["deadLetterTopic"] = call.canonical(str(dead.get("deadLetterTopic", "")))
         if dead["deadLetterTopic"] not in call.table(TOPICS):
             raise GoogleError("NOT_FOUND", not_found("topic", dead["deadLetterTopic"]))
-    _check_push(subscription.get("pushConfig", {}))
+    _check_push(call, subscription.get("pushConfig", {}))
 
 
-def _check_push(config: Resource) -> None:
+def _check_push(call: Call, config: Resource) -> None:
     endpoint = str(config.get("pushEndpoint", ""))
     parts = urlsplit(endpoint)
     on_loopback = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
@@ -66,6 +67,7 @@ def _check_push(config: Resource) -> None:
         )
     if "oidcToken" in config and not config["oidcToken"].get("serviceAccountEmail"):
         raise invalid("An OIDC token needs a service account: set oidc_token.service_account_email.")
+    require_account(call, config.get("oidcToken", {}).get("serviceAccountEmail", ""))
 
 
 def _delete(call: Call, subscription: Resource) -> None:
@@ -128,7 +130,7 @@ def modify_deadline(call: Call) -> Resource:
 @api.method(f"{SUBSCRIPTIONS}.modifyPushConfig")
 def modify_push(call: Call) -> Resource:
     config = copy.deepcopy(call.body.get("pushConfig", {}))
-    _check_push(config)
+    _check_push(call, config)
     with call.emulator.store.lock:
         call.find(SUBSCRIPTIONS)["pushConfig"] = config
     return {}

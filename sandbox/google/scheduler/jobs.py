@@ -19,6 +19,7 @@ from sandbox.cron import next_after
 from sandbox.google import api as standard
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, Violation, invalid, precondition
+from sandbox.google.iam.accounts import require_account
 from sandbox.google.operations import timestamp
 from sandbox.google.scheduler.api import JOBS, api
 from sandbox.google.scheduler.firing import fire
@@ -66,6 +67,8 @@ def _check(call: Call, job: Resource) -> None:
         raise GoogleError("UNIMPLEMENTED", "The sandbox does not emulate App Engine targets.")
     if "httpTarget" in job:
         problems += _http_problems(job["httpTarget"])
+        for token in ("oauthToken", "oidcToken"):
+            require_account(call, job["httpTarget"].get(token, {}).get("serviceAccountEmail", ""))
     if "pubsubTarget" in job:
         target = job["pubsubTarget"]
         if not re.fullmatch(r"projects/[^/]+/topics/[^/]+", str(target.get("topicName", ""))):

@@ -58,6 +58,14 @@ def discovery(emulator: Handle, credentials: Any) -> Any:
     return make
 
 
+@pytest.fixture(scope="module")
+def account(discovery: Any) -> str:
+    """The address of a service account."""
+    accounts = discovery("iam", "v1").projects().serviceAccounts()
+    made = accounts.create(name=f"projects/{PROJECT}", body={"accountId": "retrainer"}).execute()
+    return str(made["email"])
+
+
 @dataclass
 class Hook:
     """An HTTP server of this machine: what it was sent, and the statuses that it still answers before 204."""

@@ -80,8 +80,8 @@ def test_messages_stay_until_they_are_acknowledged(pubsub: Any, subscribe: Any, 
     assert pull(name, returnImmediately=True) == []
 
 
-def test_a_push_is_repeated_until_it_is_taken(hook: Hook, subscribe: Any, publish: Any) -> None:
-    token = {"serviceAccountEmail": "pusher@test-project.iam.gserviceaccount.com", "audience": "us"}
+def test_a_push_is_repeated_until_it_is_taken(account: str, hook: Hook, subscribe: Any, publish: Any) -> None:
+    token = {"serviceAccountEmail": account, "audience": "us"}
     name = subscribe("pushed", pushConfig={"pushEndpoint": hook.url, "oidcToken": token})
     hook.statuses = [503]
     number = publish(b"hello", kind="a")
@@ -129,7 +129,7 @@ def test_topics_and_subscriptions_change_and_go(pubsub: Any, topic: str, subscri
     fixed = {"subscription": {"topic": "x"}, "updateMask": "topic"}
     refused(pubsub.subscriptions().patch(name=name, body=fixed), 400, "topic is not a mutable Subscription field")
     assert pubsub.topics().subscriptions().list(topic=topic).execute()["subscriptions"] == [name]
-    binding = {"role": "roles/pubsub.publisher", "members": ["serviceAccount:a@b.iam.gserviceaccount.com"]}
+    binding = {"role": "roles/pubsub.publisher", "members": ["user:a@example.com"]}
     pubsub.topics().setIamPolicy(resource=topic, body={"policy": {"bindings": [binding]}}).execute()
     refused(pubsub.topics().create(name=topic, body={}), 409, "Resource already exists in the project")
     pubsub.topics().delete(topic=topic).execute()

@@ -18,7 +18,6 @@ from sandbox.google.server import Handle, start
 from tests.unit.google_emulator.conftest import PROJECT, Hook, wait_for
 
 PARENT = f"projects/{PROJECT}/locations/europe-west4"
-ACCOUNT = f"retrainer@{PROJECT}.iam.gserviceaccount.com"
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def test_a_failed_attempt_is_tried_again(jobs: Any, create: Any, hook: Hook) -> 
 
 
 def test_google_apis_want_an_access_token(
-    emulator: Handle, jobs: Any, create: Any, discovery: Callable[..., Any]
+    emulator: Handle, jobs: Any, create: Any, account: str, discovery: Callable[..., Any]
 ) -> None:
     pubsub = discovery("pubsub", "v1").projects()
     topic, subscription = f"projects/{PROJECT}/topics/t12", f"projects/{PROJECT}/subscriptions/s12"
@@ -104,9 +103,9 @@ def test_google_apis_want_an_access_token(
     pubsub.subscriptions().create(name=subscription, body={"topic": topic}).execute()
     url = f"https://pubsub.googleapis.com/v1/{topic}:publish"
     message = {"messages": [{"attributes": {"from": "http"}}]}
-    good = create("good", "0 0 1 1 *", httpTarget=to(url, message, oauthToken={"serviceAccountEmail": ACCOUNT}))
+    good = create("good", "0 0 1 1 *", httpTarget=to(url, message, oauthToken={"serviceAccountEmail": account}))
     assert good["httpTarget"]["oauthToken"]["scope"] == "https://www.googleapis.com/auth/cloud-platform"
-    identity = create("identity", "0 0 1 1 *", httpTarget=to(url, message, oidcToken={"serviceAccountEmail": ACCOUNT}))
+    identity = create("identity", "0 0 1 1 *", httpTarget=to(url, message, oidcToken={"serviceAccountEmail": account}))
     direct = create("direct", "0 0 1 1 *", pubsubTarget={"topicName": topic, "attributes": {"from": "target"}})
     for job in (good, identity, direct):
         jobs.run(name=job["name"], body={}).execute()
@@ -138,6 +137,8 @@ def test_jobs_are_refused(jobs: Any) -> None:
     refused(asks(pubsubTarget={"topicName": "projects/p/topics/t", "data": "eA=="}), 400, "exactly one of")
     refused(asks(httpTarget={**target, "httpMethod": "GET"}), 400, "A GET has no body")
     refused(asks(httpTarget={**target, "uri": "example.com"}), 400, "must begin with http")
+    stranger = {"serviceAccountEmail": "stranger@test-project.iam.gserviceaccount.com"}
+    refused(asks(httpTarget={**target, "oauthToken": stranger}), 403, "lacks IAM permission .*actAs.*stranger@")
     refused(asks(retryConfig={"retryCount": 6}), 400, "from 0 to 5")
     refused(asks(attemptDeadline="5s"), 400, "from 15 seconds")
     refused(asks(name=f"{PARENT}/jobs/a b"), 400, "letters, digits")

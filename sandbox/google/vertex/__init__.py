@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.google.vertex import endpoints, jobs, metrics, models, pipelines, prediction
+from sandbox.google.vertex import endpoints, jobs, metrics, models, pipelines, prediction, schedules
 from sandbox.google.vertex.api import api
 from sandbox.google.vertex.hosting import hosting_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
 
-__all__ = ["api", "endpoints", "jobs", "metrics", "models", "pipelines", "prediction", "prepare"]
+__all__ = ["api", "endpoints", "jobs", "metrics", "models", "pipelines", "prediction", "prepare", "schedules"]
 
 
 def prepare(emulator: Emulator) -> None:
-    """Look after the containers, and report what they use, while the emulator runs."""
+    """Look after the containers, report what they use, and start what is due, while the emulator runs."""
     emulator.in_background(hosting_of(emulator).watch)
     emulator.in_background(lambda: metrics.watch(emulator))
+    emulator.in_background(lambda: schedules.watch(emulator))

@@ -7,14 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.google.vertex import endpoints, jobs, metrics, models, pipelines, prediction, schedules
+from sandbox.google.vertex import endpoints, jobs, metrics, models, monitors, pipelines, prediction, schedules
 from sandbox.google.vertex.api import api
 from sandbox.google.vertex.hosting import hosting_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
 
-__all__ = ["api", "endpoints", "jobs", "metrics", "models", "pipelines", "prediction", "prepare", "schedules"]
+__all__ = [
+    "api",
+    "endpoints",
+    "jobs",
+    "metrics",
+    "models",
+    "monitors",
+    "pipelines",
+    "prediction",
+    "prepare",
+    "schedules",
+]
 
 
 def prepare(emulator: Emulator) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from sandbox.google.api import Api, Call
 from sandbox.google.errors import GoogleError, Violation, invalid
 from sandbox.google.schema import snake
 
-_PREFIX = "GoogleCloudAiplatformV1"
+_PREFIXES = {"v1": "GoogleCloudAiplatformV1", "v1beta1": "GoogleCloudAiplatformV1beta1"}
 
 
 @cache
-def _enums() -> dict[tuple[str, str], dict[int, str]]:
+def _enums(version: str) -> dict[tuple[str, str], dict[int, str]]:
     """The names of the enums' numbers, by schema and field, from the published protocol buffers."""
     # Only Google's generated clients send numbers: without one of them nothing is imported.
-    from google.cloud import aiplatform_v1
-
+    types = import_module(f"google.cloud.aiplatform_{version}")
     found: dict[tuple[str, str], dict[int, str]] = {}
 
     def read(message: Any, name: str) -> None:
@@ -27,34 +27,36 @@ def _enums() -> dict[tuple[str, str], dict[int, str]]:
             if field.enum_type is not None:
                 parts = field.name.split("_")
                 written = parts[0] + "".join(part[:1].upper() + part[1:] for part in parts[1:])
-                found[_PREFIX + name, written] = {one.number: one.name for one in field.enum_type.values}
+                found[_PREFIXES[version] + name, written] = {one.number: one.name for one in field.enum_type.values}
         for below in message.nested_types:
             read(below, name + below.name)
 
-    for kind in aiplatform_v1.__all__:
-        described = getattr(getattr(aiplatform_v1, kind), "pb", None)
+    for kind in types.__all__:
+        described = getattr(getattr(types, kind), "pb", None)
         if described is not None:
-            read(getattr(aiplatform_v1, kind).pb().DESCRIPTOR, kind)
+            read(getattr(types, kind).pb().DESCRIPTOR, kind)
     return found
-
-
-def _enum_name(schema: str, field: str, number: int) -> str | None:
-    return _enums().get((schema, field), {}).get(number)
 
 
 def _not_found(kind: str, name: str) -> str:
     return f"The {kind} does not exist."
 
 
-api = Api(
-    "aiplatform",
-    "v1",
-    "google.cloud.aiplatform.v1",
-    _PREFIX,
-    numbered=True,
-    enum_name=_enum_name,
-    not_found=_not_found,
-)
+def _api(version: str) -> Api:
+    return Api(
+        "aiplatform",
+        version,
+        f"google.cloud.aiplatform.{version}",
+        _PREFIXES[version],
+        numbered=True,
+        enum_name=lambda schema, field, number: _enums(version).get((schema, field), {}).get(number),
+        not_found=_not_found,
+    )
+
+
+api = _api("v1")
+beta = _api("v1beta1")
+"""What v1 does not have; both versions are of the same resources."""
 
 _LABEL = re.compile(r"[^A-Z\s]{0,63}")
 _KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")

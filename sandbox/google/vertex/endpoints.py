@@ -139,6 +139,9 @@ def deploy(call: Call) -> Resource:
         "createTime": call.now,
         "displayName": deployed.get("displayName") or model["displayName"],
     }
+    # Source: the reference of DeployedModel.explanationSpec.
+    if "explanationSpec" in model and not deployed.get("disableExplanations"):
+        deployed.setdefault("explanationSpec", model["explanationSpec"])
 
     def work(operation: Operation) -> dict[str, Any]:
         hosting.start(name, deployed, model, program, operation)

@@ -107,3 +107,17 @@ def raw_predict(call: Call) -> Raw:
         "X-Vertex-AI-Deployed-Model-Id": deployed["id"],
     }
     return Raw(content, headers)
+
+
+@api.method(f"{PATH}.explain")
+def explain(call: Call) -> Resource:
+    """Source: ExplainRequest, which needs explanation_spec in each deployed model that may answer."""
+    with call.emulator.store.lock:
+        endpoint = copy.deepcopy(call.find(PATH))
+    wanted = call.body.get("deployedModelId")
+    chosen = [one for one in endpoint.get("deployedModels", []) if wanted in (None, one["id"])]
+    if wanted and not chosen:
+        raise GoogleError("NOT_FOUND", f"DeployedModel with ID {wanted} is not deployed at {endpoint['name']}.")
+    if without := [one["id"] for one in chosen if "explanationSpec" not in one]:
+        raise precondition(f"The DeployedModel(s) {', '.join(without)} have no explanation_spec.")
+    raise GoogleError("UNIMPLEMENTED", "The sandbox does not compute explanations.")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,12 +20,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import croniter
 
 from sandbox.cron import next_after
+from sandbox.google import api as standard
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, precondition
 from sandbox.google.operations import timestamp
 from sandbox.google.schema import snake
-from sandbox.google.vertex import pipelines
-from sandbox.google.vertex.api import api, check_common, found_errors, location_of
+from sandbox.google.vertex import monitors, pipelines
+from sandbox.google.vertex.api import api, beta, check_common, found_errors, location_of
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
@@ -33,6 +35,7 @@ PATH = "projects.locations.schedules"
 TABLE = f"aiplatform.{PATH}"
 _CRON = re.compile(r"(?:(?:CRON_)?TZ=(\S+)\s+)?(\S+(?:\s+\S+){4})")
 _TICK_SECONDS = 0.1
+_PIPELINE, _MONITORING = "createPipelineJobRequest", "createModelMonitoringJobRequest"
 
 
 def next_run(cron: str, after: datetime) -> datetime:
@@ -76,27 +79,31 @@ def _check(call: Call, schedule: Resource) -> None:
         problems.append(("schedule.end_time", "The end time must be after the start time."))
     if "createNotebookExecutionJobRequest" in schedule:
         raise GoogleError("UNIMPLEMENTED", "The sandbox does not emulate notebook execution jobs.")
-    request = schedule.get("createPipelineJobRequest")
-    if request is None:
-        problems.append(("schedule.request", "Required field is not set."))
-    elif location_of(request["parent"]) != location_of(call.name):
-        problems.append(
-            (
-                "schedule.create_pipeline_job_request.parent",
-                f"{request['parent']} is not the location of the schedule, {location_of(call.name)}.",
-            )
-        )
+    kinds = [key for key in (_PIPELINE, _MONITORING) if key in schedule]
+    if len(kinds) != 1:
+        problems.append(("schedule.request", "Exactly one request must be set."))
+    for key in kinds:
+        if location_of(schedule[key]["parent"]) != location_of(call.name):
+            text = f"{schedule[key]['parent']} is not in the location of the schedule, {location_of(call.name)}."
+            problems.append((f"schedule.{snake(key)}.parent", text))
     if problems:
         raise found_errors(problems)
-    assert request is not None
-    pipelines.check(call, request["pipelineJob"], str(request.get("pipelineJobId", "")))
+    if _PIPELINE in schedule:
+        request = schedule[_PIPELINE]
+        pipelines.check(call, request["pipelineJob"], str(request.get("pipelineJobId", "")))
+    else:
+        with call.emulator.store.lock:
+            beta_call = replace(call, api=beta)
+            beta_call.find(monitors.MONITORS, schedule[_MONITORING]["parent"])
 
 
 def _complete(call: Call, schedule: Resource) -> None:
     now = call.emulator.clock.now()
     if call.method.verb == "create":
         schedule |= {"state": "ACTIVE", "startedRunCount": "0", "startTime": schedule.get("startTime", timestamp(now))}
-        schedule["createPipelineJobRequest"]["parent"] = call.canonical(schedule["createPipelineJobRequest"]["parent"])
+        for key in (_PIPELINE, _MONITORING):
+            if key in schedule:
+                schedule[key]["parent"] = call.canonical(schedule[key]["parent"])
     if schedule["state"] == "ACTIVE":
         _plan(schedule, now)
 
@@ -113,10 +120,21 @@ def _plan(schedule: Resource, after: datetime) -> None:
         schedule["nextRunTime"] = timestamp(following)
 
 
-api.add(Collection(PATH, "Schedule", check=_check, complete=_complete))
+for one in (api, beta):
+    one.add(Collection(PATH, "Schedule", check=_check, complete=_complete))
+
+
+@api.method(f"{PATH}.get", f"{PATH}.list")
+def read(call: Call) -> Resource:
+    """A schedule, or a list of them, without the request that v1 does not know."""
+    found = standard.get(call) if call.method.verb == "get" else standard.list_resources(call)
+    for one in [found, *found.get("schedules", [])]:
+        one.pop(_MONITORING, None)
+    return found
 
 
 @api.method(f"{PATH}.pause")
+@beta.method(f"{PATH}.pause")
 def pause(call: Call) -> Resource:
     with call.emulator.store.lock:
         schedule = call.find(PATH)
@@ -128,6 +146,7 @@ def pause(call: Call) -> Resource:
 
 
 @api.method(f"{PATH}.resume")
+@beta.method(f"{PATH}.resume")
 def resume(call: Call) -> Resource:
     with call.emulator.store.lock:
         schedule = call.find(PATH)
@@ -171,14 +190,26 @@ def _is_full(emulator: Emulator, schedule: Resource) -> bool:
 
 
 def _start(emulator: Emulator, schedule: Resource, due: datetime) -> None:
-    request: Resource = schedule["createPipelineJobRequest"]
     try:
-        job = pipelines.pipelines_of(emulator).launch(
-            request["parent"],
-            copy.deepcopy(request["pipelineJob"]),
-            str(request.get("pipelineJobId", "")),
-            schedule["name"],
-        )
+        if _PIPELINE in schedule:
+            request: Resource = schedule[_PIPELINE]
+            job = pipelines.pipelines_of(emulator).launch(
+                request["parent"],
+                copy.deepcopy(request["pipelineJob"]),
+                str(request.get("pipelineJobId", "")),
+                schedule["name"],
+            )
+        else:
+            request = schedule[_MONITORING]
+            told = {"schedule": schedule["name"], "scheduleTime": timestamp(due)}
+            job = monitors.start_job(
+                emulator,
+                beta,
+                request["parent"],
+                request["modelMonitoringJob"],
+                told,
+                request.get("modelMonitoringJobId"),
+            )
         answer: Any = job["name"]
         schedule["startedRunCount"] = str(int(schedule["startedRunCount"]) + 1)
     except GoogleError as error:

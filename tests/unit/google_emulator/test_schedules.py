@@ -38,7 +38,7 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handle]:
 
 @pytest.fixture(scope="module")
 def locations(fast: Handle, credentials: Any) -> Any:
-    options = {"api_endpoint": fast.url}
+    options = {"api_endpoint": f"{fast.url}/aiplatform.googleapis.com/"}
     api = build("aiplatform", "v1", static_discovery=True, credentials=credentials, client_options=options)
     return api.projects().locations()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.google import (
     bigquery,
+    eventarc,
     iam,
     kms,
     monitoring,
@@ -13,6 +14,7 @@ from sandbox.google import (
     services,
     storage,
     vertex,
+    workflows,
 )
 from sandbox.google.emulator import Emulator
 
@@ -27,6 +29,8 @@ MODULES = (
     iam,
     resourcemanager,
     kms,
+    workflows,
+    eventarc,
 )
 
 

@@ -24,7 +24,7 @@ from sandbox.google.api import APIS, Api, Call, Handler, Raw
 from sandbox.google.discovery import Method
 from sandbox.google.emulator import Emulator
 from sandbox.google.errors import GoogleError, error_info, help_link, invalid
-from sandbox.google.outbound import is_identity_token
+from sandbox.google.outbound import claims_of
 
 Environ = dict[str, Any]
 _HOST = re.compile(r"^(?:[a-z0-9-]+-|[a-z0-9-]+\.)*?([a-z]+)\.(?:[a-z0-9-]+\.)?googleapis\.com(?::\d+)?$")
@@ -108,7 +108,7 @@ class Gateway:
         if download:
             request.query.setdefault("alt", ["media"])
         body = {} if method.request is None or media is not None else _body(api, method, request)
-        query = api.schemas.query(method, {key: value for key, value in request.query.items() if key != "upload_id"})
+        query = api.schemas.query(method, {key: value for key, value in request.query.items() if key not in _OTHERS})
         # The parameters of all methods, which the storage's downloads and uploads look at.
         for name in ("alt", "uploadType", "upload_id"):
             if name in request.query:
@@ -143,7 +143,8 @@ class Gateway:
                 [error_info("CREDENTIALS_MISSING", "googleapis.com", service=api.document.host, method=method.key)],
                 reason="required",
             )
-        if is_identity_token(token) and method.verb != "triggerPubsubExecution":
+        # An identity token tells who somebody is, and not what he may do.
+        if claims_of(token) and method.verb != "triggerPubsubExecution":
             raise GoogleError(
                 "UNAUTHENTICATED",
                 "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other "
@@ -229,6 +230,8 @@ class Gateway:
         return status, _JSON, json.dumps(answer).encode()
 
 
+_OTHERS = {"upload_id", "__GCP_CloudEventsMode"}
+"""Parameters that a service puts in a URL, and no method's description has."""
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 # A method's permission has its verb in it; these have another one. Source: "Vertex AI IAM permissions", "Cloud
 # Storage IAM permissions".

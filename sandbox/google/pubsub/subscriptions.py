@@ -30,6 +30,11 @@ _DEFAULTS: Resource = {
 }
 
 
+def new(name: str, topic: str, **more: object) -> Resource:
+    """A subscription with what is not given as the service sets it."""
+    return {**copy.deepcopy(_DEFAULTS), **more, "name": name, "topic": topic}
+
+
 def _check(call: Call, subscription: Resource) -> None:
     for field in _NOT_EMULATED:
         if subscription.get(field):
@@ -82,10 +87,10 @@ api.add(Collection(SUBSCRIPTIONS, "subscription", check=_check, delete=_delete, 
 def create(call: Call) -> Resource:
     with call.emulator.store.lock:
         name = new_name(call)
-        subscription = {**copy.deepcopy(_DEFAULTS), **copy.deepcopy(call.body), "name": name}
+        topic = call.canonical(str(call.body.pop("topic", "")))
+        subscription = new(name, topic, **copy.deepcopy(call.body))
         subscription["ackDeadlineSeconds"] = subscription["ackDeadlineSeconds"] or 10
         subscription.pop("tags", None)
-        subscription["topic"] = call.canonical(str(subscription.get("topic", "")))
         call.find(TOPICS, subscription["topic"])
         _check(call, subscription)
         call.table()[name] = subscription

@@ -73,6 +73,7 @@ class Document:
         self.schemas: dict[str, dict[str, Any]] = self._document["schemas"]
         self.parameters: dict[str, dict[str, Any]] = self._document["parameters"]
         self.base = "/" + str(self._document["servicePath"])
+        self.locations = [str(one["location"]) for one in self._document.get("endpoints", [])]
         self.methods = {method.key: method for method in self._read(self._document)}
         self._by_verb: dict[str, list[Method]] = defaultdict(list)
         for method in sorted(self.methods.values(), key=lambda one: one.specific, reverse=True):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
-from sandbox.google.api import Api, Call
+from sandbox.google.api import Api, Call, Handler
+from sandbox.google.discovery import Method
 from sandbox.google.errors import GoogleError, Violation, invalid
 from sandbox.google.schema import snake
 
@@ -42,8 +43,31 @@ def _not_found(kind: str, name: str) -> str:
     return f"The {kind} does not exist."
 
 
+class _Regional(Api):
+    """An API whose resources are in regions, those that its description names."""
+
+    @cached_property
+    def locations(self) -> frozenset[str]:
+        return frozenset(self.document.locations)
+
+    def handler(self, method: Method) -> Handler | None:
+        found = super().handler(method)
+
+        def answer(call: Call) -> Any:
+            assert found is not None
+            location = location_of(call.name)
+            if location not in self.locations | {"", "-", "global"}:
+                # The text is that of Google's front end for other services; which one Vertex AI has is not published.
+                raise GoogleError(
+                    "PERMISSION_DENIED", f"Permission denied on 'locations/{location}' (or it may not exist)."
+                )
+            return found(call)
+
+        return None if found is None else answer
+
+
 def _api(version: str) -> Api:
-    return Api(
+    return _Regional(
         "aiplatform",
         version,
         f"google.cloud.aiplatform.{version}",

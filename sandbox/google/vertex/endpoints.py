@@ -16,18 +16,14 @@ from sandbox.google.api import Call, Collection, Resource, asked_id
 from sandbox.google.errors import GoogleError, invalid, precondition
 from sandbox.google.operations import Operation
 from sandbox.google.store import etag
-from sandbox.google.vertex import request_logging
-from sandbox.google.vertex.api import api, check_common, found_errors
+from sandbox.google.vertex import machines, request_logging
+from sandbox.google.vertex.api import api, check_common, found_errors, location_of
 from sandbox.google.vertex.hosting import hosting_of
 from sandbox.google.vertex.images import program_of
 from sandbox.google.vertex.models import resolve
 
 PATH = "projects.locations.endpoints"
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,8}|0")
-_MACHINE = re.compile(
-    r"(n1|n2|n2d|e2|c2|c2d|c3|c4|m1|m2|a2|a3|a4|g2|g4|ct5lp|ct6e)-(standard|highmem|highcpu|megamem|ultramem|ultragpu|"
-    r"highgpu|megagpu|edgegpu|hightpu)-\w+"
-)
 
 
 def _check(call: Call, endpoint: Resource) -> None:
@@ -89,7 +85,7 @@ def _deploying(call: Call, endpoint: str) -> dict[str, Resource]:
     return table.setdefault(endpoint, {})
 
 
-def _check_resources(deployed: Resource) -> None:
+def _check_resources(call: Call, deployed: Resource) -> None:
     kinds = [key for key in ("dedicatedResources", "automaticResources", "sharedResources") if deployed.get(key)]
     if len(kinds) != 1:
         raise invalid(
@@ -99,11 +95,10 @@ def _check_resources(deployed: Resource) -> None:
     if resources is None:
         raise invalid("The model supports DEDICATED_RESOURCES only: set deployed_model.dedicated_resources.")
     at = "deployed_model.dedicated_resources"
-    machine = resources["machineSpec"].get("machineType", "")
+    # Source: MachineSpec, "for DeployedModel this field is optional, and the default value is n1-standard-2".
+    resources.setdefault("machineSpec", {}).setdefault("machineType", "n1-standard-2")
     least, most = int(resources["minReplicaCount"]), int(resources.get("maxReplicaCount", 0))
-    problems: list[tuple[str, str]] = []
-    if not _MACHINE.fullmatch(machine):
-        problems.append((f"{at}.machine_spec.machine_type", f'Machine type "{machine}" is not supported.'))
+    problems = machines.problems(resources["machineSpec"], f"{at}.machine_spec", location_of(call.name))
     if least < 1:
         problems.append((f"{at}.min_replica_count", "The value must be at least 1."))
     if most and most < least:
@@ -118,7 +113,7 @@ def deploy(call: Call) -> Resource:
     hosting, deployed = hosting_of(call.emulator), copy.deepcopy(call.body["deployedModel"])
     if not deployed.get("model"):
         raise found_errors([("deployed_model.model", "Required field is not set.")])
-    _check_resources(deployed)
+    _check_resources(call, deployed)
     with call.emulator.store.lock:
         endpoint, model = call.find(PATH), copy.deepcopy(resolve(call, deployed["model"]))
         taken = {one["id"] for one in endpoint.get("deployedModels", [])} | set(_deploying(call, endpoint["name"]))
@@ -230,7 +225,7 @@ def mutate(call: Call) -> Resource:
     with call.emulator.store.lock:
         endpoint = call.find(PATH)
         changed = masks.merge(_deployed(endpoint, str(given.get("id", ""))), given, paths)
-        _check_resources(changed)
+        _check_resources(call, changed)
 
     def work(operation: Operation) -> dict[str, Any]:
         with call.emulator.store.lock:

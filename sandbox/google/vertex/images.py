@@ -23,6 +23,19 @@ GOOGLE_REGISTRY = re.compile(
 )
 
 
+_DOCKER_HUB = re.compile(r"(?:docker\.io/)?[a-z0-9][\w./-]*(?::[\w.-]+)?(?:@sha256:\w{64})?")
+
+
+def is_training_image(image: str) -> bool:
+    """Whether custom training can read an image: Google's registries, and Docker Hub's names."""
+    if GOOGLE_REGISTRY.fullmatch(image):
+        return True
+    host, slash, _ = image.partition("/")
+    # As Docker reads it: a first part with a dot or a port, or localhost, is another registry.
+    elsewhere = bool(slash) and host != "docker.io" and ("." in host or ":" in host or host == "localhost")
+    return not elsewhere and _DOCKER_HUB.fullmatch(image) is not None
+
+
 def program_of(emulator: Emulator, image: str) -> Program | None:
     """An image's program; None for one that is not there."""
     name, _, digest = image.partition("@")

@@ -27,9 +27,9 @@ from sandbox.containers import Container
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, precondition
 from sandbox.google.operations import timestamp
-from sandbox.google.vertex import mounts
+from sandbox.google.vertex import machines, mounts
 from sandbox.google.vertex.api import api, check_common, found_errors, location_of
-from sandbox.google.vertex.images import command_of, environment_of, program_of, pull_failure
+from sandbox.google.vertex.images import command_of, environment_of, is_training_image, program_of, pull_failure
 
 if TYPE_CHECKING:
     from sandbox.google.emulator import Emulator
@@ -305,6 +305,18 @@ def check(call: Call, job: Resource) -> None:
             problems.append((f"{where}.container_spec", "Required field is not set."))
         if not pool.get("machineSpec", {}).get("machineType"):
             problems.append((f"{where}.machine_spec.machine_type", "Required field is not set."))
+        else:
+            problems += machines.problems(
+                pool["machineSpec"], f"{where}.machine_spec", location_of(call.name), training=True
+            )
+        image = pool.get("containerSpec", {}).get("imageUri", "")
+        if image and not is_training_image(image):
+            problems.append(
+                (
+                    f"{where}.container_spec.image_uri",
+                    f'"{image}" must be the URI of an image in Artifact Registry, Container Registry or Docker Hub.',
+                )
+            )
         if number == 0 and int(pool.get("replicaCount", 1)) != 1:
             problems.append((f"{where}.replica_count", "The first worker pool must have exactly one replica."))
         if len(pool.get("containerSpec", {}).get("env", [])) > 100:

@@ -154,9 +154,10 @@ class Gateway:
                 reason="authError",
             )
         name = next(iter(variables.values()), "")
-        project = re.match(r"projects/([^/]+)", name)
-        if project and not services.is_enabled(self.emulator, project[1], api.document.host):
-            number = self.emulator.projects.number(project[1])
+        named = re.match(r"projects/([^/]+)", name)
+        project = named[1] if named else variables.get("projectId")
+        if project and not services.is_enabled(self.emulator, project, api.document.host):
+            number = self.emulator.projects.number(project)
             url = f"https://console.developers.google.com/apis/api/{api.document.host}/overview?project={number}"
             raise GoogleError(
                 "PERMISSION_DENIED",

@@ -12,7 +12,7 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from sandbox.google.server import Handle
-from tests.unit.google_emulator.conftest import PROJECT
+from tests.unit.google_emulator.conftest import PROJECT, wait_for
 
 SCHEMA = [
     bigquery.SchemaField("id", "INT64", mode="REQUIRED"),
@@ -98,3 +98,13 @@ def test_what_cannot_be_is_refused(client: Any, table: Any) -> None:
         client.create_table(bigquery.Table(f"{PROJECT}.{table.dataset_id}.t", [bigquery.SchemaField("a", "FLOT")]))
     with pytest.raises(exceptions.NotFound, match="Not found: Table"):
         client.get_table(f"{PROJECT}.{table.dataset_id}.nothing")
+
+
+def test_a_project_without_the_service_is_told_so(emulator: Handle, credentials: Any, discovery: Any) -> None:
+    usage = discovery("serviceusage", "v1").services()
+    service = "projects/without-bigquery/services/bigquery.googleapis.com"
+    usage.disable(name=service, body={}).execute()
+    wait_for(lambda: usage.get(name=service).execute()["state"] == "DISABLED")
+    client = bigquery.Client("without-bigquery", credentials, client_options={"api_endpoint": emulator.url})
+    with pytest.raises(exceptions.Forbidden, match="Enable it by visiting"):
+        client.create_dataset("d")

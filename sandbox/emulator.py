@@ -1,4 +1,4 @@
-"""The AWS emulator as a background process that outlives the command which started it."""
+"""An emulator, of AWS or Google Cloud, as a background process that outlives the command which started it."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,6 @@ from sandbox.settings import HOME, ROOT
 
 _START_SECONDS = 60
 _STOP_SECONDS = 60
-LOG = HOME / "aws.log"
 
 
 def health(url: str) -> dict[str, Any] | None:
@@ -30,8 +30,8 @@ def health(url: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "instance_id" in found else None
 
 
-def ensure(url: str) -> str:
-    """Return the identity of the emulator at `url`; start one if there is none.
+def ensure(url: str, cloud: str) -> str:
+    """Return the identity of the emulator at `url`; start one of a cloud, "AWS" or "Google", if there is none.
 
     Its state lives and dies with its process: another identity than last time means that everything is gone.
 
@@ -40,28 +40,35 @@ def ensure(url: str) -> str:
     """
     running = health(url)
     if running is None:
-        _start(url)
+        _start(url, cloud)
         running = health(url)
     if running is None:
-        raise ModelberthError(f"the AWS emulator does not answer at {url}; its log is {LOG.relative_to(ROOT)}")
+        log = _log(cloud).relative_to(ROOT)
+        raise ModelberthError(f"the {cloud} emulator does not answer at {url}; its log is {log}")
     return str(running["instance_id"])
 
 
-def _start(url: str) -> None:
+def _log(cloud: str) -> Path:
+    return HOME / f"{cloud.lower()}.log"
+
+
+def _start(url: str, cloud: str) -> None:
     HOME.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "sandbox.aws", "--port", str(urlsplit(url).port), "--work", str(HOME / "work")]
-    with LOG.open("wb") as log:
+    module = f"sandbox.{cloud.lower()}"
+    work = HOME / cloud.lower()
+    command = [sys.executable, "-m", module, "--port", str(urlsplit(url).port), "--work", str(work)]
+    with _log(cloud).open("wb") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     deadline = time.monotonic() + _START_SECONDS
     while health(url) is None:
         if process.poll() is not None:
-            lines = LOG.read_text(errors="replace").strip().splitlines()[-10:]
-            raise ModelberthError("the AWS emulator did not start: " + "\n".join(lines).removeprefix("error: "))
+            lines = _log(cloud).read_text(errors="replace").strip().splitlines()[-10:]
+            raise ModelberthError(f"the {cloud} emulator did not start: " + "\n".join(lines).removeprefix("error: "))
         if time.monotonic() > deadline:
             process.kill()
-            raise ModelberthError(f"the AWS emulator did not answer within {_START_SECONDS} s; see {LOG}")
+            raise ModelberthError(f"the {cloud} emulator did not answer within {_START_SECONDS} s; see {_log(cloud)}")
         time.sleep(0.1)
 
 

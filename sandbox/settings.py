@@ -11,7 +11,16 @@ PULUMI_HOME = HOME / "pulumi"
 DEFAULT_STACK = "local-sagemaker"
 """What `make up` deploys where no stack is named."""
 ACCESS_KEY = SECRET_KEY = "sandbox"
-_HIDDEN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_STACK", "KUBECONFIG")
+_HIDDEN = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CREDENTIALS",
+    "GOOGLE_IMPERSONATE_SERVICE_ACCOUNT",
+    "PULUMI_STACK",
+    "KUBECONFIG",
+)
 """What a user's shell may have set that would lead the clients elsewhere."""
 
 
@@ -38,9 +47,13 @@ def clients(url: str, region: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        # An emulator on loopback is not reached through a proxy.
-        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1,localhost"])),
+        **without_proxy(),
     }
+
+
+def without_proxy() -> dict[str, str]:
+    """Return the variable by which an emulator on loopback is not reached through a proxy."""
+    return {"NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1,localhost"]))}
 
 
 def path() -> str:

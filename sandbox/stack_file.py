@@ -12,7 +12,7 @@ from model_packaging.errors import ModelberthError, choices, did_you_mean
 from sandbox.settings import ROOT
 
 FOLDER = ROOT / "stacks"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class StackFile:
             if isinstance(entry, dict)
             for address in entry.values()
         ]
-        local = [address for address in addresses if urlsplit(address).hostname in _LOOPBACK]
+        local = [address for address in addresses if urlsplit(address).hostname in LOOPBACK]
         return local[0] if local else None
 
 

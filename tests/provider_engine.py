@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -110,15 +111,19 @@ def served(provider: Any) -> Iterator[Engine]:
 
 
 class Project:
-    """The engine's command line on a project of its own, with a stand-in as its plugin."""
+    """The engine's command line on a project of its own, with plugins of ours, by name and module."""
 
-    def __init__(self, folder: Path, program: Path, plugin: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, program: Path, plugins: Mapping[str, str], variables: Mapping[str, str], **config: str
+    ) -> None:
         binaries, self.folder = folder / "bin", folder / "project"
         engine = ensure_engine(binaries)
-        write_launcher(binaries / f"pulumi-resource-{plugin}", f"-m sandbox.providers.{plugin}")
+        for name, module in plugins.items():
+            write_launcher(binaries / f"pulumi-resource-{name}", f"-m {module}")
         self.folder.mkdir()
         (folder / "state").mkdir()
         (self.folder / "Pulumi.yaml").write_text("name: every\nruntime: python\n")
+        (self.folder / "Pulumi.dev.yaml").write_text(json.dumps({"config": config}))
         shutil.copy(program, self.folder / "__main__.py")
         self._environment = {
             **os.environ,

@@ -13,10 +13,10 @@ Each module has:
 from types import ModuleType
 
 from model_packaging.errors import ModelberthError, choices
-from sandbox.clouds import aws, kubernetes
+from sandbox.clouds import aws, google, kubernetes
 from sandbox.stack_file import StackFile
 
-CLOUDS: dict[str, ModuleType] = {"kubernetes": kubernetes, "sagemaker": aws}
+CLOUDS: dict[str, ModuleType] = {"kubernetes": kubernetes, "sagemaker": aws, "vertex": google}
 """By the platform's name in the registry."""
 
 

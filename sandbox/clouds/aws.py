@@ -44,7 +44,7 @@ def variables(stack: StackFile) -> dict[str, str]:
 
 def ensure(stack: StackFile) -> str:
     """Start the emulator, unless it runs; its identity is another one when it was started anew and is empty."""
-    return emulator.ensure(_url(stack))
+    return emulator.ensure(_url(stack), "AWS")
 
 
 def reasons_against_deploying(stack: StackFile) -> list[str]:

@@ -28,7 +28,7 @@ def pulumi(tmp_path: Path, cloud_url: str, monkeypatch: pytest.MonkeyPatch) -> P
     return Project(
         tmp_path,
         PROGRAM,
-        "aws",
+        {"aws": "sandbox.providers.aws"},
         {
             "AWS_ENDPOINT_URL": cloud_url,
             "AWS_REGION": "eu-central-1",

@@ -14,6 +14,7 @@ from google.cloud import aiplatform, storage
 from googleapiclient.errors import HttpError
 
 from sandbox.google.server import Handle
+from sandbox.google.store import Projects
 from tests.unit.google_emulator.conftest import PROJECT, wait_for
 
 PARENT = f"projects/{PROJECT}/locations/europe-west4"
@@ -302,6 +303,9 @@ def test_a_pipeline_that_cannot_run_is_refused(locations: Any, change: Any, text
 def vertex(emulator: Handle, credentials: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # The library looks for the bucket of the pipeline's root by itself.
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    # It asks Google itself, over gRPC, for the number of the project that owns the bucket.
+    number = "google.cloud.aiplatform.utils.resource_manager_utils.get_project_number"
+    monkeypatch.setattr(number, lambda project, credentials=None: Projects().number(project))
     aiplatform.init(
         project=PROJECT,
         location="europe-west4",

@@ -3,6 +3,7 @@
 Later clones find it there. The folder that holds a program's go.mod and go.sum pins everything it is made of.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -113,6 +114,24 @@ def build(
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def module_folder(source: Path, module: str) -> Path:
+    """Return where a Go module's source lies that the go.mod in `source` names, of the version and content it pins.
+
+    Raises:
+        ModelberthError: there is no Go, or the module cannot be had.
+    """
+    go = shutil.which("go")
+    if go is None:
+        raise ModelberthError(f"{module} is read from its published Go module, and there is no Go on this machine")
+    command = [go, "mod", "download", "-json", module]
+    done = subprocess.run(
+        command, cwd=source, env=os.environ | {"GOFLAGS": ""}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ModelberthError(f"the Go module {module} cannot be had: {done.stderr.strip() or done.stdout.strip()}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _run_with_progress(program: GoProgram, command: list[str], folder: Path, environment: dict[str, str]) -> None:

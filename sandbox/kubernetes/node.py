@@ -36,8 +36,11 @@ NODE_NAME = "sandbox"
 _NAMESPACES = "node-namespaces"
 """The process that keeps the node's namespaces."""
 _PROCESSES = ("coredns", "kube-proxy", "kubelet", "containerd")
-_PRIVATE_FOLDERS = ("/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/log", "/run/containerd")
-"""Where the node's programs write, whatever they are told; they see folders of the cluster's own there."""
+_PRIVATE_FOLDERS = (
+    "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/log", "/run/containerd", "/certs", "/var/lib/eg",
+)  # fmt: skip
+"""Where the node's programs, and the gateway, read and write whatever they are told; they see folders of the cluster's
+own there: `Node.private`."""
 _CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 _PAUSE_IMAGE = "localhost/pause:1"
 _NAME_SERVICE_RULES = (
@@ -60,7 +63,15 @@ class Node:
         Raises:
             ModelberthError: it failed; with what it wrote.
         """
-        return _run([*_enter(self.cluster.processes), *command])
+        return _run(self.within(command))
+
+    def within(self, command: Sequence[str | Path]) -> list[str | Path]:
+        """The command that runs a command inside the node."""
+        return [*_enter(self.cluster.processes), *command]
+
+    def private(self, path: str) -> Path:
+        """Where the folder of this machine lies that programs within the node see at `path`."""
+        return _own(self.cluster.folder, path)
 
     def load(self, image: Image) -> None:
         """Make sure that the node has the image, which is then used without a registry."""
@@ -119,7 +130,7 @@ def prepare(folder: Path) -> Network:
     control_group.make(_control_group(network))
     binds = ""
     for path in _PRIVATE_FOLDERS:
-        own = folder / "node" / path.lstrip("/").replace("/", "-")
+        own = _own(folder, path)
         own.mkdir(parents=True, exist_ok=True)
         if not Path(path).exists():
             Path(path).mkdir(parents=True)
@@ -415,6 +426,10 @@ def _answers(node: Node) -> bool:
 def _write_yaml(file: Path, content: dict[str, Any]) -> Path:
     file.write_text(yaml.safe_dump(content))
     return file
+
+
+def _own(folder: Path, path: str) -> Path:
+    return folder / "node" / path.lstrip("/").replace("/", "-")
 
 
 def _link(network: Network) -> str:

@@ -195,6 +195,15 @@ OF_A_NODE = (
     NODE,
 )
 """What a cluster with a node consists of, and what a model needs beside it."""
+ENVOY_GATEWAY = _program(
+    name="Envoy Gateway",
+    version="v1.9.1",
+    source=_MODULES / "envoy-gateway",
+    package="github.com/envoyproxy/gateway/cmd/envoy-gateway",
+    executable="envoy-gateway",
+    space_bytes=4 * _GIGABYTE,
+    minutes="about 8 minutes on two cores",
+)
 
 
 def is_built(program: GoProgram) -> bool:

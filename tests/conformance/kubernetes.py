@@ -7,6 +7,7 @@ import atexit
 import functools
 import itertools
 import json
+import re
 import tempfile
 import urllib.request
 from pathlib import Path
@@ -18,7 +19,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sandbox.kubernetes import cluster, images, services
+from sandbox.kubernetes import cluster, gateway, images, services
 from sandbox.kubernetes.services import NAMESPACE, SECRET, Services
 from sandbox.kubernetes.webhook import Received, receiving
 from tests.conformance import world
@@ -35,8 +36,11 @@ _PLATFORM = {
 _TIMEOUT = "MODELBERTH_TIMEOUT_SECONDS"
 
 
-def _selector(endpoint: str) -> str:
-    return f"app.kubernetes.io/component=endpoint,app.kubernetes.io/instance={endpoint}"
+_HOST = "models.example.org"
+
+
+def _selector(*instances: str) -> str:
+    return f"app.kubernetes.io/component=endpoint,app.kubernetes.io/instance in ({','.join(instances)})"
 
 
 @functools.cache
@@ -72,6 +76,16 @@ class World(world.World):
         self._core = kubernetes.client.CoreV1Api(self._api)
         self._batch = kubernetes.client.BatchV1Api(self._api)
         self._addresses: dict[str, str] = {}
+        self._gateway: gateway.Gateway | None = None
+
+    def sharing(self) -> dict[str, Any]:
+        """Begin a gateway; requests go through it from then on."""
+        if self._gateway is None:
+            assert self._running.node is not None
+            before = self.everything()
+            self._gateway = gateway.start(self._running.node)
+            self.before |= self.everything() - before
+        return {"kubernetes": {"gateway": {"name": gateway.NAME, "namespace": gateway.NAMESPACE, "host": _HOST}}}
 
     def stop(self) -> None:
         """The cluster ends with the process."""
@@ -99,19 +113,31 @@ class World(world.World):
         )
 
     def predict(self, endpoint: str, body: str, content_type: str, accept: str) -> str:
-        request = urllib.request.Request(
-            f"http://{self._service(endpoint)}/invocations",
-            body.encode(),
-            {"Content-Type": content_type, "Accept": accept},
-        )
+        address, headers = self._service(endpoint), {"Content-Type": content_type, "Accept": accept}
+        if self._gateway is not None:
+            address, headers["Host"] = self._gateway.address, _HOST
+        request = urllib.request.Request(f"http://{address}/invocations", body.encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read().decode()
 
     def served(self, endpoint: str) -> dict[str, int]:
-        raise NotImplementedError("a Service has no variants: gaps.py")
+        counts: dict[str, int] = {}
+        for variant, instance in self._variants(endpoint).items():
+            for pod in self._pods(instance):
+                with urllib.request.urlopen(f"http://{pod.status.pod_ip}:8080/metrics", timeout=10) as answer:
+                    found = re.findall(r"^modelberth_requests_total{.*} (\S+)$", answer.read().decode(), re.MULTILINE)
+                counts[variant] = counts.get(variant, 0) + round(sum(map(float, found)))
+        return counts
+
+    def _variants(self, endpoint: str) -> dict[str, str]:
+        """Each variant's instance; a shadow is one, too."""
+        services = self._core.list_service_for_all_namespaces(label_selector="app.kubernetes.io/component=endpoint")
+        names = [str(one.metadata.name) for one in services.items]
+        others = {name.removeprefix(f"{endpoint}-"): name for name in names if name.startswith(f"{endpoint}-")}
+        return {"primary": endpoint} | others
 
     def running(self, endpoint: str) -> list[str]:
-        pods = self._pods(endpoint)
+        pods = self._pods(*(name for variant, name in self._variants(endpoint).items() if variant != "shadow"))
         ready = [pod for pod in pods if all(one.ready for one in pod.status.container_statuses or [])]
         return sorted({pod.metadata.annotations["modelberth/package-digest"] for pod in ready})
 
@@ -222,8 +248,8 @@ class World(world.World):
             return str(one.spec.cluster_ip)
         raise LookupError(f"there is no Service {endpoint}")
 
-    def _pods(self, endpoint: str) -> list[Any]:
-        pods = self._core.list_pod_for_all_namespaces(label_selector=_selector(endpoint)).items
+    def _pods(self, *instances: str) -> list[Any]:
+        pods = self._core.list_pod_for_all_namespaces(label_selector=_selector(*instances)).items
         return [pod for pod in pods if pod.metadata.deletion_timestamp is None]
 
     def _cron_job(self, name: str) -> tuple[str, Any]:

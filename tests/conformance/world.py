@@ -122,6 +122,10 @@ class World(ABC):
         """One of `KINDS`, opened."""
         return open_package(self.packages / kind)
 
+    def sharing(self) -> dict[str, Any]:
+        """What an endpoint must say besides so that it can share its requests and copy them; begins what that needs."""
+        return {}
+
     @abstractmethod
     def start(self) -> None:
         """Start what stands for the platform on this machine."""

@@ -7,6 +7,7 @@ from sandbox.google import (
     eventarc,
     iam,
     kms,
+    logs,
     monitoring,
     pubsub,
     resourcemanager,
@@ -31,6 +32,7 @@ MODULES = (
     kms,
     workflows,
     eventarc,
+    logs,
 )
 
 

@@ -28,6 +28,8 @@ class Policies:
         self._lock = threading.Lock()
         self.knows_account: Callable[[str], bool] = lambda email: True
         """Whether a service account exists."""
+        self.knows_role: Callable[[str], bool] = lambda role: True
+        """Whether a custom role exists."""
 
     def get(self, resource: str) -> dict[str, Any]:
         """The policy; an empty one with its etag where none was set."""
@@ -40,6 +42,8 @@ class Policies:
             role = str(binding.get("role", ""))
             if not _ROLE.fullmatch(role):
                 raise invalid(f"Role {role} is not supported for this resource.")
+            if not self.knows_role(role):
+                raise invalid(f"Role ({role}) does not exist in the resource's hierarchy.")
             for member in binding.get("members", []):
                 if not _MEMBER.fullmatch(member):
                     raise invalid(f"The member {member} is of an unknown type. Please set a valid type prefix.")

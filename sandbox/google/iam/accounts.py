@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.google import masks
 from sandbox.google.api import Call, Collection, Resource, get_iam_policy, set_iam_policy, test_iam_permissions
 from sandbox.google.errors import GoogleError, error_info, invalid
+from sandbox.google.iam import roles
 from sandbox.google.iam.api import ACCOUNTS, KEYS, api
 from sandbox.google.schema import missing_fields
 from sandbox.google.store import etag
@@ -55,8 +56,9 @@ def require_account(call: Call, email: str) -> None:
 
 
 def prepare(emulator: Emulator) -> None:
-    """Let no policy name an account that does not exist."""
+    """Let no policy name an account or a role that does not exist."""
     emulator.policies.knows_account = lambda email: exists(emulator, email)
+    emulator.policies.knows_role = lambda role: roles.exists(emulator, role)
 
 
 api.add(Collection(ACCOUNTS, "service account", times=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.google.api import Api
 
 ACCOUNTS = "projects.serviceAccounts"
+ROLES = "projects.roles"
 KEYS = "projects.serviceAccounts.keys"
 
 

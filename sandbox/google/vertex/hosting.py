@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from sandbox.containers import Container, free_port
 from sandbox.google.errors import precondition
+from sandbox.google.logs import write_text
 from sandbox.google.operations import Operation
 from sandbox.google.vertex.images import Program, command_of, environment_of
 
@@ -102,7 +103,14 @@ class Hosting:
 
     def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Container:
         folder = self.emulator.runtime.new_folder(name)
-        return self.emulator.runtime.start(name, command, folder, environment, lambda line: None)
+        project = self.emulator.projects.id(environment["AIP_PROJECT_NUMBER"])
+        labels = {"endpoint_id": environment["AIP_ENDPOINT_ID"]}
+        kind, log = "aiplatform.googleapis.com/Endpoint", "aiplatform.googleapis.com%2Fprediction_container"
+
+        def keep(line: str) -> None:
+            write_text(self.emulator, project, log, kind, labels, line)
+
+        return self.emulator.runtime.start(name, command, folder, environment, keep)
 
     def end(self, endpoint: str, deployed_id: str) -> None:
         """Stop a deployed model's container once the requests in it are answered."""

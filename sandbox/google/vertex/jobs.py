@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 from sandbox.containers import Container
 from sandbox.google.api import Call, Collection, Resource
 from sandbox.google.errors import GoogleError, precondition
+from sandbox.google.logs import write_text
 from sandbox.google.operations import timestamp
 from sandbox.google.vertex import machines, mounts
 from sandbox.google.vertex.api import api, check_common, found_errors, location_of
@@ -223,6 +224,8 @@ class Jobs:
         def keep(line: str) -> None:
             with log.open("a", encoding="utf-8") as sink:
                 sink.write(line + "\n")
+            labels = {"job_id": job_id, "task_name": replica.name}
+            write_text(emulator, emulator.projects.id(project), replica.name, "ml_job", labels, line)
 
         command = command_of(spec, program)
         seen = mounts.fetch(emulator, [*command, *environment.values()], folder)

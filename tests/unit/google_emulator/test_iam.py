@@ -121,3 +121,24 @@ def test_keys_of_kms_have_versions_and_policies(discovery: Callable[..., Any]) -
     assert versions.destroy(name=second["name"], body={}).execute()["state"] == "DESTROY_SCHEDULED"
     assert keys.get(name=key["name"]).execute()["primary"]["state"] == "DESTROY_SCHEDULED"
     assert versions.restore(name=second["name"], body={}).execute()["state"] == "DISABLED"
+
+
+def test_a_custom_role_is_granted_while_it_exists(discovery: Callable[..., Any], account: str) -> None:
+    roles = discovery("iam", "v1").projects().roles()
+    projects = discovery("cloudresourcemanager", "v1").projects()
+    role = {"title": "Starts jobs", "includedPermissions": ["aiplatform.customJobs.create"], "stage": "GA"}
+    made = roles.create(parent=PARENT, body={"roleId": "starts.jobs", "role": role}).execute()
+    assert made["name"] == f"{PARENT}/roles/starts.jobs"
+    assert "includedPermissions" not in roles.list(parent=PARENT).execute()["roles"][0]
+    binding = {"role": made["name"], "members": [f"serviceAccount:{account}"]}
+    projects.setIamPolicy(resource=PROJECT, body={"policy": {"bindings": [binding]}}).execute()
+    unknown = {**binding, "role": f"{PARENT}/roles/none"}
+    wrong = projects.setIamPolicy(resource=PROJECT, body={"policy": {"bindings": [unknown]}})
+    refused(wrong, 400, "roles/none.* does not exist")
+    changed = roles.patch(name=made["name"], updateMask="title", body={"title": "other"}).execute()
+    assert (changed["title"], changed["includedPermissions"]) == ("other", role["includedPermissions"])
+    refused(roles.patch(name=made["name"], body={"etag": made["etag"], "title": "x"}), 409, "etag")
+    assert roles.delete(name=made["name"]).execute()["deleted"] is True
+    refused(roles.create(parent=PARENT, body={"roleId": "starts.jobs", "role": role}), 400, "in a deleted state")
+    assert "deleted" not in roles.undelete(name=made["name"], body={}).execute()
+    refused(roles.create(parent=PARENT, body={"roleId": "a", "role": role}), 400, "role_id")

@@ -309,6 +309,10 @@ def test_an_alert_starts_a_custom_job(
     event = json.loads(ended[0]["argument"])
     assert event["source"] == f"//pubsub.googleapis.com/{topic}" and event["data"]["subscription"] == subscription
     wait_for(lambda: jobs.get(name=job_found["name"]).execute()["state"] == "JOB_STATE_SUCCEEDED")
+    entries = discovery("logging", "v2").entries()
+    wanted = f'resource.type = "ml_job" AND resource.labels.job_id = "{job_found["name"].rpartition("/")[2]}"'
+    [line] = entries.list(body={"resourceNames": [PARENT], "filter": wanted}).execute()["entries"]
+    assert line["textPayload"] == "trained"
     done("eventarc", triggers.delete(name=made["name"]))
     assert "subscriptions" not in pubsub.topics().subscriptions().list(topic=topic).execute()
     assert topic in [one["name"] for one in pubsub.topics().list(project=PARENT).execute()["topics"]]

@@ -23,9 +23,8 @@ from model_packaging.errors import ModelberthError
 from sandbox.kubernetes import programs
 from sandbox.kubernetes.certificates import Authority
 from sandbox.kubernetes.network import Network, choose
-from sandbox.kubernetes.processes import Processes, answers, stable_ports
+from sandbox.kubernetes.processes import LOOPBACK, Processes, answers, stable_ports
 
-LOOPBACK = "127.0.0.1"
 CLUSTER_DOMAIN = "cluster.local"
 CONTEXT = "modelberth-sandbox"
 """The name of the context in each kubeconfig, by which a stack's file asks for the sandbox's cluster."""

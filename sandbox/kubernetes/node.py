@@ -1,11 +1,11 @@
-"""A real node on this machine: containerd, runc, the kubelet, kube-proxy and CoreDNS as processes.
+"""A real node on this machine: containerd, runc, the kubelet, kube-proxy, kube-router and CoreDNS as processes.
 
 It lives in mount and network namespaces of its own: what it mounts, every interface and firewall rule goes away with
 its last process, and nothing of this machine is changed but one interface pair, one route and one control group, which
 `stop` removes. Pods reach each other, Services, and this machine at `Network.host`; nothing else. This machine reaches
 pods and Services by their addresses.
 
-NetworkPolicies are accepted by the API server and not enforced: the plugin that connects pods here does not do that.
+NetworkPolicies are enforced by kube-router where iptables and ipset are installed.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from sandbox.kubernetes.processes import Processes, answers
 NODE_NAME = "sandbox"
 _NAMESPACES = "node-namespaces"
 """The process that keeps the node's namespaces."""
-_PROCESSES = ("coredns", "kube-proxy", "kubelet", "containerd")
+_PROCESSES = ("coredns", "kube-router", "kube-proxy", "kubelet", "containerd")
 _PRIVATE_FOLDERS = (
     "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/var/log", "/run/containerd", "/certs", "/var/lib/eg",
 )  # fmt: skip
@@ -47,8 +47,17 @@ _NAME_SERVICE_RULES = (
     {"apiGroups": [""], "resources": ["services", "namespaces", "pods"], "verbs": ["list", "watch"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
 )
+_POLICY_RULES = (
+    {
+        "apiGroups": [""],
+        "resources": ["namespaces", "pods", "services", "nodes", "endpoints"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+)
 _START_SECONDS = 120
-_HEALTH_PORT, _DNS_READY_PORT = 10248, 8181
+_HEALTH_PORT, _DNS_READY_PORT, _POLICY_HEALTH_PORT = 10248, 8181, 20244
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,11 @@ class Node:
     def private(self, path: str) -> Path:
         """Where the folder of this machine lies that programs within the node see at `path`."""
         return _own(self.cluster.folder, path)
+
+    @property
+    def enforces_policies(self) -> bool:
+        """Whether NetworkPolicies are enforced."""
+        return _can_enforce_policies()
 
     def load(self, image: Image) -> None:
         """Make sure that the node has the image, which is then used without a registry."""
@@ -205,6 +219,8 @@ def start(cluster: Cluster) -> Node:
     processes.wait("coredns", lambda: answers(f"http://{network.node}:{_DNS_READY_PORT}/ready"), _START_SECONDS)
     core = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
     processes.wait("kubelet", lambda: _is_ready(core), _START_SECONDS)
+    if _can_enforce_policies():
+        _start_kube_router(cluster, enter)
     service = f"https://{network.api_service}/readyz"
     processes.wait("kube-proxy", lambda: answers(service, cluster.authority.certificate), _START_SECONDS)
     return node
@@ -408,6 +424,34 @@ def _publish_name_service(cluster: Cluster) -> None:
         (client.DiscoveryV1Api(api).patch_namespaced_endpoint_slice, endpoints),
     ):
         apply("kube-dns", "kube-system", body, field_manager="sandbox", _content_type="application/apply-patch+yaml")
+
+
+def _can_enforce_policies() -> bool:
+    """kube-router writes its rules by these."""
+    return all(shutil.which(program) for program in ("iptables", "ip6tables", "ipset"))
+
+
+def _start_kube_router(cluster: Cluster, enter: Sequence[str | Path]) -> None:
+    network = cluster.network
+    cluster.processes.start(
+        "kube-router",
+        [
+            *enter,
+            programs.executable(programs.NETWORK_POLICIES),
+            "--run-firewall=true",
+            "--run-router=false",
+            "--run-service-proxy=false",
+            "--run-loadbalancer=false",
+            f"--kubeconfig={grant(cluster, 'kube-router', _POLICY_RULES)}",
+            f"--hostname-override={NODE_NAME}",
+            f"--service-cluster-ip-range={network.services}",
+            f"--health-port={_POLICY_HEALTH_PORT}",
+            # Besides at each change.
+            "--iptables-sync-period=1m",
+        ],
+    )
+    ready = f"http://{network.node}:{_POLICY_HEALTH_PORT}/healthz"
+    cluster.processes.wait("kube-router", lambda: answers(ready), _START_SECONDS)
 
 
 def _is_ready(core: client.CoreV1Api) -> bool:

@@ -136,14 +136,23 @@ class Processes:
         return self._folder / "processes" / f"{name}.json"
 
 
+LOOPBACK = "127.0.0.1"
+_USUAL = {"kube-apiserver": 6443, "object-store": 9000, "prometheus": 9090, "pushgateway": 9091}
+"""Their ports on an address that nothing else uses."""
+
+
 def stable_ports(file: Path, names: Sequence[str], address: str) -> dict[str, int]:
-    """Return a port for each name: the one that `file` remembers, else a free one, which is written there."""
+    """Return a port for each name: the one that `file` remembers, else a free one, which is written there.
+
+    On the cluster's own address that is the usual one: network policies see a server's port, not its Service's.
+    """
     known: dict[str, int] = json.loads(file.read_text()) if file.is_file() else {}
     for name in names:
+        port = _USUAL.get(name, 0) if address != LOOPBACK else 0
         while name not in known:
-            port = random.choice(_PORTS)
-            if port not in known.values() and _is_free(address, port):
+            if port and port not in known.values() and _is_free(address, port):
                 known[name] = port
+            port = random.choice(_PORTS)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(known, indent=1))
     return known

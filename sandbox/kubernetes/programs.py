@@ -103,6 +103,16 @@ NETWORK_PLUGINS = _program(
     space_bytes=_GIGABYTE,
     minutes="less than a minute",
 )
+NETWORK_POLICIES = _program(
+    name="kube-router, which enforces network policies",
+    version="v2.1.0",
+    source=_MODULES / "kube-router",
+    package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+    executable="kube-router",
+    cgo=False,
+    space_bytes=3 * _GIGABYTE,
+    minutes="about 2 minutes on two cores",
+)
 COREDNS = _program(
     name="CoreDNS",
     version="v1.15.0",
@@ -186,6 +196,7 @@ OF_A_NODE = (
     RUNC,
     PAUSE,
     NETWORK_PLUGINS,
+    NETWORK_POLICIES,
     CONTAINERD,
     COREDNS,
     OBJECT_STORE,

@@ -106,7 +106,7 @@ class World(world.World):
                     "prometheus_url": self._services.prometheus,
                     "pushgateway_url": self._services.pushgateway,
                 },
-                "endpoint": usual["endpoint"] | _PLATFORM,
+                "endpoint": usual["endpoint"] | _PLATFORM | {"kubernetes": {"callers": [self._running.address]}},
                 "alarms": usual["alarms"] | {"notify": [self._received.url], "kubernetes": {"rules": "files"}},
                 "retraining": usual["retraining"] | {"compute": {"cpu": 0.5, "memory": "2Gi"}},
             }

@@ -348,6 +348,17 @@ def test_its_pods_reach_the_store_and_nothing_else(original: Package) -> None:
     assert store == {"ports": [{"protocol": "TCP", "port": 9000}]}
 
 
+def test_callers_outside_the_cluster_are_let_in_by_their_addresses(original: Package) -> None:
+    options = {"callers": ["10.1.0.0/16", "192.0.2.7"]}
+    policy = endpoint(original, kubernetes=options).one("networking.k8s.io/v1:NetworkPolicy", "churn-traffic")
+    (rule,) = policy.inputs["spec"]["ingress"]
+    assert rule["from"][1:] == [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "192.0.2.7/32"}}]
+    assert wrong(original, kubernetes={"callers": ["10.1.0.5/16", "gateway"]}) == [
+        "churn.kubernetes.callers.0: '10.1.0.5/16' is no range of addresses: 10.1.0.0/16 is the range that it lies in",
+        "churn.kubernetes.callers.1: 'gateway' is no range of addresses, such as 10.1.0.0/16",
+    ]
+
+
 def test_what_plain_workloads_cannot_do(original: Package, candidate: Package) -> None:
     assert wrong(original, rollout={"canary": "10%"}) == [
         "churn.rollout.canary: kubernetes can't give a canary its share of the traffic where one replica runs: a "

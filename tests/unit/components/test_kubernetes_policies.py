@@ -8,10 +8,12 @@ from tests.unit.components.cloud import Deployed
 from tests.unit.components.cluster import WATCHED, deployment
 
 DNS = {("to anywhere", "UDP", 53), ("to anywhere", "TCP", 53)}
-API_SERVER = {("to anywhere", "TCP", 443), ("to anywhere", "TCP", 6443)}
+API_SERVER = {("to anywhere", "TCP", port) for port in (443, 6443, 16443)}
 STORE = {("to anywhere", "TCP", 8333)}
-PROMETHEUS = {("to anywhere", "TCP", 9090)}
-PUSHGATEWAY = {("to anywhere", "TCP", 9091)}
+# A policy sees the port of the pods behind a Service, which its address does not tell.
+MONITORING = {("to pods of monitoring", "TCP", None)}
+PROMETHEUS = {("to anywhere", "TCP", 9090)} | MONITORING
+PUSHGATEWAY = {("to anywhere", "TCP", 9091)} | MONITORING
 # Clients, an Ingress' controller and Prometheus' scrape: predictions and metrics are behind the same port.
 ASKED = {("from any namespace", "TCP", 8080)}
 
@@ -47,12 +49,23 @@ def flows(policy: dict[str, Any]) -> set[Flow]:
     """What a policy lets through: with whom, by which protocol, on which port, or on all of them."""
     found: set[Flow] = set()
     for rule in policy.get("egress", []):
-        assert rule.keys() == {"ports"}, "a rule without ports would open all"
-        found |= {("to anywhere", port["protocol"], _number(port)) for port in rule["ports"]}
+        assert rule.keys() <= {"ports", "to"} and rule["ports"], "a rule without ports would open all"
+        found |= {(_whom("to", rule.get("to")), port["protocol"], _number(port)) for port in rule["ports"]}
     for rule in policy.get("ingress", []):
-        assert rule["from"] == [{"namespaceSelector": {}}]
-        found |= {("from any namespace", port["protocol"], _number(port)) for port in rule["ports"]}
+        for one in rule["from"]:
+            found |= {(_whom("from", [one]), port["protocol"], _number(port)) for port in rule["ports"]}
     return found
+
+
+def _whom(direction: str, peers: list[dict[str, Any]] | None) -> str:
+    if peers is None:
+        return f"{direction} anywhere"
+    (peer,) = peers
+    if "ipBlock" in peer:
+        return f"{direction} {peer['ipBlock']['cidr']}"
+    if peer["namespaceSelector"] == {}:
+        return f"{direction} any namespace"
+    return f"{direction} pods of {peer['namespaceSelector']['matchLabels']['kubernetes.io/metadata.name']}"
 
 
 def _number(port: dict[str, Any]) -> int | None:

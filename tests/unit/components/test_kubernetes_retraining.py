@@ -97,7 +97,7 @@ def test_drift_starts_it_too(source: Path) -> None:
         {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]},
     ]
     policy = deployed.one("networking.k8s.io/v1:NetworkPolicy", "churn-drift-traffic").inputs["spec"]
-    assert {port["port"] for port in policy["egress"][1]["ports"]} == {443, 6443, 9090}
+    assert {port["port"] for port in policy["egress"][1]["ports"]} == {443, 6443, 9090, 16443}
 
 
 def test_without_drift_nobody_looks(source: Path) -> None:

@@ -145,6 +145,40 @@ def test_pods_reach_no_network_but_the_clusters(here: _Here) -> None:
     assert _run_once(here, tried).splitlines() == ["no connection", "gaierror"]
 
 
+def test_a_network_policy_lets_in_whom_it_names_and_nobody_else(here: _Here) -> None:
+    if here.running.node is None or not here.running.node.enforces_policies:
+        pytest.skip("iptables and ipset are not installed, by which policies are enforced")
+    _serve(here, "closed")
+    service = here.core.read_namespaced_service("closed", here.namespace)
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{service.spec.cluster_ip}:80/version", timeout=2) as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+    asking = (
+        "import urllib.request as r\n"
+        f"try: print(r.urlopen('http://closed.{here.namespace}.svc/version', timeout=5).status)\n"
+        "except OSError as error: print('no answer')\n"
+    )
+    assert eventually(answers)
+    policies = client.NetworkingV1Api(here.api)
+    policy: dict[str, Any] = {
+        "metadata": {"name": "closed"},
+        "spec": {"podSelector": {"matchLabels": {"app": "closed"}}, "policyTypes": ["Ingress"]},
+    }
+    policies.create_namespaced_network_policy(here.namespace, policy)
+    assert eventually(lambda: not answers())
+    assert _run_once(here, asking).strip() == "no answer"
+    address = f"{here.running.cluster.network.host}/32"
+    policy["spec"]["ingress"] = [{"from": [{"ipBlock": {"cidr": address}}], "ports": [{"port": 8080}]}]
+    policies.replace_namespaced_network_policy("closed", here.namespace, policy)
+    assert eventually(answers)
+    assert _run_once(here, asking).strip() == "no answer"
+
+
 def test_a_pod_that_is_killed_under_load_is_replaced_and_the_others_answer(here: _Here) -> None:
     killed = _serve(here, "loaded")
     apps = client.AppsV1Api(here.api)

@@ -292,7 +292,8 @@ def _monitor(
             f"prometheus:{options.pushgateway_url}",
         ),
         compute=_MONITOR_COMPUTE,
-        reaches=[options.store_port, values.port_of(options.pushgateway_url)],
+        reaches=[options.store_port],
+        servers=[options.pushgateway_url],
         secret=secret,
         opts=child,
     )

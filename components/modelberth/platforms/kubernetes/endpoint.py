@@ -61,6 +61,9 @@ class Options(StoreOptions):
     """An Ingress; without one and without a gateway the endpoint is reached from inside the cluster only."""
     gateway: GatewayOptions | None = None
     """An HTTPRoute from a Gateway that is there; `url` is its address then."""
+    callers: list[values.AddressRange] = Field(default_factory=list[str])
+    """Addresses outside the cluster's pods that may call the endpoint, such as [10.1.0.0/16]: machines of yours, and
+    an ingress controller on its node's own network. All pods of the cluster may."""
     startup_timeout_seconds: int = Field(default=_STARTUP_SECONDS, ge=10, le=3600)
     """How long a replica may take until it answers."""
     cpu_target: int = Field(default=70, ge=1, le=100)
@@ -183,6 +186,7 @@ def _service(
         instance,
         child,
         serves=PORT,
+        callers=options.callers,
         reaches=[options.store_port],
     )
     kubernetes.policy.v1.PodDisruptionBudget(
@@ -394,8 +398,8 @@ def _rollout(
         "rollout",
         endpoint,
         child,
-        # The cluster's API is behind 443, and behind another port of the control plane's machines.
-        reaches=[443, 6443, *([values.port_of(watched)] if watched else [])],
+        reaches=policies.API_SERVER_PORTS,
+        servers=[watched],
     )
     bake = round(args.rollout.bake.total_seconds())
     settings: dict[str, pulumi.Input[str]] = {
@@ -416,7 +420,7 @@ def _rollout(
         package.digest,
         args.image,
         args.compute.model_dump(),
-        options.model_dump(exclude={"namespace", "bucket_secret"}),
+        options.model_dump(exclude={"namespace", "bucket_secret", "callers"}),
         args.scale.min,
         args.rollout.model_dump(mode="json"),
         None if args.capture is None else args.capture.sample,

@@ -35,6 +35,7 @@ def cron_job(
     compute: ComputeSpec,
     reaches: Sequence[int | None],
     opts: pulumi.ResourceOptions,
+    servers: Sequence[str | None] = (),
     secret: pulumi.Input[str] | None = None,
     talks_to_cluster: bool = False,
     retries: int = 0,
@@ -57,11 +58,12 @@ def cron_job(
         compute: What it needs.
         reaches: The ports that it opens connections to; None for any.
         opts: The resource's options.
+        servers: The addresses of servers that it opens connections to, by HTTP.
         secret: The Secret by which it reaches the bucket, if it does.
         talks_to_cluster: Whether it gets a token for the cluster's API.
         retries: How often a run that failed is begun again.
     """
-    policies.allow(f"{name}-traffic", args, options, component, physical, opts, reaches=reaches)
+    policies.allow(f"{name}-traffic", args, options, component, physical, opts, reaches=reaches, servers=servers)
     run = pods.container(
         component,
         image,

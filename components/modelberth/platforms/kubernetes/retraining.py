@@ -18,7 +18,7 @@ from ...names import physical_name
 from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec
 from ...uploads import check_files, uploaded
-from . import objects, recurring, rights, store, values
+from . import objects, policies, recurring, rights, store
 from .objects import StoreOptions
 
 _COMPONENT = "retraining"
@@ -153,7 +153,8 @@ def _start_on_drift(
             "MODELBERTH_PROMETHEUS": options.prometheus_url,
         },
         compute=ComputeSpec(cpu=0.1, memory=128 * 1024**2),
-        reaches=[443, 6443, values.port_of(options.prometheus_url)],
+        reaches=policies.API_SERVER_PORTS,
+        servers=[options.prometheus_url],
         talks_to_cluster=True,
         opts=child,
     )

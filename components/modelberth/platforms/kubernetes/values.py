@@ -4,6 +4,7 @@ Source: Kubernetes documentation, "Object Names and IDs", "Labels and Selectors"
 """
 
 import re
+from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -89,6 +90,19 @@ def port_of(url: str) -> int:
     return port
 
 
+def check_address_range(value: str) -> str:
+    """Refuse what is no range of addresses in CIDR notation (RFC 4632); one address is a range of one."""
+    try:
+        return str(ip_network(value))
+    except ValueError:
+        pass
+    try:
+        meant = f": {ip_network(value, strict=False)} is the range that it lies in"
+    except ValueError:
+        meant = ", such as 10.1.0.0/16"
+    raise ValueError(f"is no range of addresses{meant}")
+
+
 def check_bucket(value: str) -> str:
     """Refuse what is no bucket's name. Source: Amazon S3 User Guide, "General purpose buckets naming rules"."""
     if not re.fullmatch(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
@@ -143,6 +157,7 @@ SecretName = Annotated[str, AfterValidator(check_secret)]
 Host = Annotated[str, AfterValidator(check_host)]
 Url = Annotated[str, AfterValidator(check_url)]
 Origin = Annotated[str, AfterValidator(check_origin)]
+AddressRange = Annotated[str, AfterValidator(check_address_range)]
 Bucket = Annotated[str, AfterValidator(check_bucket)]
 Quantity = Annotated[str, BeforeValidator(parse_quantity)]
 ExtendedResource = Annotated[str, AfterValidator(check_extended_resource)]

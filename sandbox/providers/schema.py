@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -24,7 +24,7 @@ class Type:
     kind: str
     element: Type | None = None
     reference: tuple[Path, str] | None = None
-    """For an object: (the SDK's folder, class in the `_inputs.py` there)."""
+    """For an object: the SDK's file and the class in it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,12 @@ class ResourceSchema:
 
     token: str
     inputs: dict[str, Property]
-    outputs: frozenset[str] = field(default_factory=frozenset)
+    told: dict[str, Property]
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The names of what it gives."""
+        return frozenset(self.told)
 
 
 class UnknownToken(LookupError):
@@ -150,13 +155,13 @@ def _parse(text: str, folder: Path) -> Type:
         name = text.strip("'")
         if "." in name:
             prefix, name = name.rsplit(".", 1)
+            if prefix == "outputs":
+                return Type("object", reference=(folder / "outputs.py", name))
             module = prefix.strip("_").split(".")[-1]
             # The provider's own types are in the package's folder, all others in a folder below it.
             base = folder if (folder / "provider.py").exists() else folder.parent
             folder = base if module in ("index", base.name) else base / module
-        if name.startswith("outputs"):
-            return Type("any")
-        return Type("object", reference=(folder, name)) if name.endswith("Args") else Type("string")
+        return Type("object", reference=(folder / "_inputs.py", name)) if name.endswith("Args") else Type("string")
     return Type("any")
 
 
@@ -176,7 +181,7 @@ def resource(token: str) -> ResourceSchema:
     # A class `BucketVersioningArgs` may be a nested type's name; then the resource's is `…InitArgs`.
     args = f"{name}InitArgs" if _class_source(path, f"{name}InitArgs") else f"{name}Args"
     inputs = _properties(path, args)
-    return ResourceSchema(token, inputs, frozenset(_properties(path, name)))
+    return ResourceSchema(token, inputs, _properties(path, name))
 
 
 @functools.cache
@@ -189,8 +194,7 @@ def function(token: str) -> frozenset[str]:
 def members(kind: Type) -> dict[str, Property]:
     """The properties of an object type."""
     assert kind.reference is not None
-    folder, name = kind.reference
-    return _properties(folder / "_inputs.py", name)
+    return _properties(*kind.reference)
 
 
 @functools.cache

@@ -205,9 +205,10 @@ class Rest:
             if steps is None:
                 continue
             told = convert.look(answer, steps)
-            if told is not None and name in published.inputs:
+            if told is not None and name != "effectiveLabels":
+                declared = (published.inputs.get(name) or published.told[name]).type
                 shape = convert.at(self._shape, steps, self.service.schemas)
-                told = convert.from_wire(told, published.inputs[name].type, shape, self.service.schemas, self.names)
+                told = convert.from_wire(told, declared, shape, self.service.schemas, self.names)
             found[name] = convert.with_nothing(asked.get(name), told)
         if "effectiveLabels" in found:
             found["effectiveLabels"] = found["effectiveLabels"] or {}
@@ -228,7 +229,7 @@ class Rest:
             if self.update_verb != "PATCH":
                 body |= {name: fill(text, values) for name, text in self.fixed.items()}
             elif self.masked:
-                query = {"updateMask": ",".join(sorted(members))}
+                query = {"updateMask": ",".join(sorted(members | body.keys()))}
             else:
                 body |= dict.fromkeys(members - body.keys())
                 gone = (change.old.get("effectiveLabels") or {}).keys() - (values.get("effectiveLabels") or {}).keys()

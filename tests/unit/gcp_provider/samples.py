@@ -97,7 +97,7 @@ SAMPLES: dict[str, tuple[Values, Values]] = {
             "location": REGION,
             "matchingCriterias": [{"attribute": "type", "value": "google.cloud.pubsub.topic.v1.messagePublished"}],
             "destination": {"workflow": f"projects/{PROJECT}/locations/{REGION}/workflows/retrain"},
-            "serviceAccount": f"start@{PROJECT}.iam.gserviceaccount.com",
+            "serviceAccount": f"starter@{PROJECT}.iam.gserviceaccount.com",
         },
         {"labels": {"team": "ml"}},
     ),
@@ -154,11 +154,18 @@ SAMPLES: dict[str, tuple[Values, Values]] = {
     ),
 }
 """By token: the inputs, and the changes of a later update."""
-HOLDERS: dict[str, tuple[str, Values]] = {
-    "gcp:bigquery/table:Table": ("gcp:bigquery/dataset:Dataset", {"datasetId": "holder"}),
-    "gcp:cloudscheduler/job:Job": ("gcp:pubsub/topic:Topic", {"name": "scheduled"}),
-    "gcp:kms/cryptoKey:CryptoKey": ("gcp:kms/keyRing:KeyRing", {"name": "holder", "location": REGION}),
-    "gcp:pubsub/subscription:Subscription": ("gcp:pubsub/topic:Topic", {"name": "holder"}),
+HOLDERS: dict[str, list[tuple[str, Values]]] = {
+    "gcp:bigquery/table:Table": [("gcp:bigquery/dataset:Dataset", {"datasetId": "holder"})],
+    "gcp:cloudscheduler/job:Job": [("gcp:pubsub/topic:Topic", {"name": "scheduled"})],
+    "gcp:eventarc/trigger:Trigger": [
+        ("gcp:serviceaccount/account:Account", {"accountId": "starter"}),
+        (
+            "gcp:workflows/workflow:Workflow",
+            {"name": "retrain", "sourceContents": "main:\n  steps:\n    - end:\n        return: done\n"},
+        ),
+    ],
+    "gcp:kms/cryptoKey:CryptoKey": [("gcp:kms/keyRing:KeyRing", {"name": "holder", "location": REGION})],
+    "gcp:pubsub/subscription:Subscription": [("gcp:pubsub/topic:Topic", {"name": "holder"})],
 }
 """By token: what must be there before."""
 STAYS = {"gcp:kms/cryptoKey:CryptoKey"}

@@ -5,6 +5,8 @@ Source: Cloud KMS documentation, "Destroy and restore key versions".
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from sandbox.providers.gcp.cloud import Call
 from sandbox.providers.gcp.policies import Membership
 from sandbox.providers.gcp.rest import NAME, Rest
@@ -12,6 +14,12 @@ from sandbox.providers.gcp.services import KMS
 from sandbox.providers.resource import Values
 
 _RING = "projects/{project}/locations/{location}/keyRings"
+
+
+def _encode_key(values: Values, body: Values) -> None:
+    if "rotationPeriod" in body:
+        period = timedelta(seconds=float(body["rotationPeriod"].rstrip("s")))
+        body["nextRotationTime"] = (datetime.now(UTC) + period).isoformat(timespec="microseconds")
 
 
 def _decode_key(answer: Values, told: Values) -> None:
@@ -51,6 +59,7 @@ RESOURCES = [
         create="{+keyRing}/cryptoKeys?cryptoKeyId={name}&skipInitialVersionCreation={skipInitialVersionCreation}",
         delete="",
         short=frozenset({"name"}),
+        encode=_encode_key,
         decode=_decode_key,
         prepare_delete=_destroy_versions,
         auto_name=NAME,

@@ -15,7 +15,8 @@ _SENSITIVE = {"authToken": "auth_token", "password": "password", "serviceKey": "
 def _encode_channel(values: Values, body: Values) -> None:
     given = values.get("sensitiveLabels") or {}
     hidden = {label: given[name] for name, label in _SENSITIVE.items() if given.get(name)}
-    if hidden:
+    # A change of something else says nothing of the labels.
+    if hidden and ("labels" in body or not values.get("labels")):
         body["labels"] = body.get("labels", {}) | hidden
 
 

@@ -57,13 +57,15 @@ WRITTEN: dict[str, str] = {
     "_text_or_output": "text",
     "check_schedule": "cron: minute hour day-of-month month day-of-week",
     "check_timezone": "IANA name, such as `Europe/Prague`",
+    "parse_text": "text, number or truth",
 }
 """How a value is written, by the function that reads it."""
 
 MEANINGS: dict[str, str] = {
     "compute.cpu": "Processors of one replica, or of the training machine.",
     "compute.memory": "Its memory.",
-    "scale.min": "Replicas that always run. A canary needs at least 2.",
+    "scale.min": "Replicas that always run. A canary needs at least 2. `0`, with `max`, runs none while nobody asks, "
+    "where the platform can.",
     "scale.max": "Replicas under the highest load; the number stays at `min` if left out.",
     "capture.sample": "The share of requests that is kept.",
     "rollout.canary": "The share of replicas that the new package gets first, 1% to 50%. All traffic shifts in one "
@@ -102,8 +104,8 @@ a test keeps the two alike. The metrics behind the alarms stand in [metrics](../
 
 Unknown keys, wrong types and values out of range are errors. All of them come at once, each with the file, the full \
 key, the value and what is allowed, before any resource is touched. A path is relative to the project's folder. \
-`*` stands for a name of your own. "Required" in the column "if left out" means an error; "none" means that there is \
-none, or what the meaning says.
+`*` stands for a name of your own, or for each item of a list. "Required" in the column "if left out" means an error; \
+"none" means that there is none, or what the meaning says.
 """
 
 
@@ -165,7 +167,7 @@ def _rows(
         apart = prefix in ("modelberth", "models.*")
         if nested is not None and not apart:
             default = None if field.is_required() else field.get_default(call_default_factory=True)
-            path = f"{key}.*" if _is_map(field.annotation) else key
+            path = f"{key}.*" if _holds_several(field.annotation) else key
             yield from _rows(path, nested, default if isinstance(default, BaseModel) else None)
             continue
         written = f"[see below](#{_anchor(name)})" if nested is not None else " or ".join(_written(field))
@@ -218,13 +220,13 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
     for one in _options(annotation):
         if isinstance(one, type) and issubclass(one, BaseModel):
             return one
-        if _is_map(one) and isinstance(get_args(one)[1], type) and issubclass(get_args(one)[1], BaseModel):
-            return get_args(one)[1]
+        if _holds_several(one) and isinstance(get_args(one)[-1], type) and issubclass(get_args(one)[-1], BaseModel):
+            return get_args(one)[-1]
     return None
 
 
-def _is_map(annotation: Any) -> bool:
-    return get_origin(annotation) is dict
+def _holds_several(annotation: Any) -> bool:
+    return get_origin(annotation) in (dict, list)
 
 
 def _written(field: FieldInfo) -> list[str]:

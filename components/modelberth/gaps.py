@@ -28,7 +28,7 @@ FEATURES: dict[str, str] = {
     "disk_utilization": "measure how full the disks of the replicas are",
     "flexible_window": "start a scheduled run later than it is due",
     "flexible_window_over_a_day": "start a scheduled run more than a day late",
-    "requests_per_replica": "choose the number of replicas by the requests that one gets",
+    "scale_to_zero": "run no replica while nobody asks",
     "several_runs": "count how often the monitor ran",
     "shadow": "copy requests to a shadow",
     "shadow_with_kserve": "copy requests to a shadow where KServe serves",

@@ -92,9 +92,9 @@ class ComputeSpec(Spec):
 
 
 class ScaleSpec(Spec):
-    """How many replicas run. With `max` above `min` their number follows the load."""
+    """How many replicas run. With `max` above `min` their number follows the load; with a `min` of 0 down to none."""
 
-    min: Count = Field(default=1, ge=1)
+    min: Count = Field(default=1, ge=0)
     max: Count | None = Field(default=None, ge=1)
     requests_per_replica: Count = Field(default=1000, ge=1)
     """The requests a minute that one replica should get, by which the number of replicas is chosen."""
@@ -106,6 +106,8 @@ class ScaleSpec(Spec):
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
+        if self.min == 0 and self.max is None:
+            raise at_key("max", "is missing: with min: 0 the number of replicas follows the load; write at least 1")
         if self.max is not None and self.max < self.min:
             raise at_key("max", f"{self.max} is less than min, which is {self.min}")
         return self

@@ -21,6 +21,7 @@ _ENDPOINT = "app.kubernetes.io/instance"
 _COMPONENT = "app.kubernetes.io/component=endpoint"
 _REVISION = "modelberth/revision"
 _LOG_LINES, _MOST_LINES = 8, 30
+_Instead = Mapping[int, dict[str, Any]]
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -69,6 +70,12 @@ class Api:
         address = f"apis/apps/v1/namespaces/{self._namespace}/deployments/{name}/scale"
         self._patch(address, {"spec": {"replicas": replicas}})
 
+    def autoscale(self, name: str, on: bool) -> None:
+        """Let KEDA's ScaledObject of this name scale its Deployment, or hold it; nothing where there is none."""
+        address = f"apis/keda.sh/v1alpha1/namespaces/{self._namespace}/scaledobjects/{name}"
+        held = {"autoscaling.keda.sh/paused": None if on else "true"}
+        self._patch(address, {"metadata": {"annotations": held}}, instead={404: {}})
+
     def recall(self, record: str) -> dict[str, str]:
         """What a ConfigMap holds."""
         return self._call("GET", f"api/v1/namespaces/{self._namespace}/configmaps/{record}").get("data") or {}
@@ -116,7 +123,7 @@ class Api:
             },
             "spec": template["spec"],
         }
-        return "metadata" in self._call("POST", f"{own}/jobs", json=job, there_already={})
+        return "metadata" in self._call("POST", f"{own}/jobs", json=job, instead={409: {}})
 
     def restarts(self, endpoint: str, deployment: str) -> int:
         """How often a container of a Deployment's pods has ended and was started again, at most."""
@@ -159,27 +166,25 @@ class Api:
         selector = {"labelSelector": f"{_COMPONENT},{_ENDPOINT}={endpoint}"}
         return self._call("GET", f"{group}/namespaces/{self._namespace}/{kind}", params=selector).get("items", [])
 
-    def _patch(self, path: str, changes: Mapping[str, Any]) -> None:
+    def _patch(self, path: str, changes: Mapping[str, Any], instead: _Instead | None = None) -> None:
         headers = {"Content-Type": "application/merge-patch+json"}
-        self._call("PATCH", path, data=json.dumps(changes), headers=headers)
+        self._call("PATCH", path, data=json.dumps(changes), headers=headers, instead=instead)
 
-    def _call(
-        self, method: str, path: str, *, there_already: dict[str, Any] | None = None, **more: Any
-    ) -> dict[str, Any]:
+    def _call(self, method: str, path: str, *, instead: _Instead | None = None, **more: Any) -> dict[str, Any]:
         headers = self._authorization() | more.pop("headers", {})
         address = f"{self._base}/{path}"
         return self._asked(
             f"{method} {path}",
             lambda: self._session.request(method, address, headers=headers, timeout=10, **more),
-            there_already,
+            instead,
         )
 
     def _authorization(self) -> dict[str, str]:
         # The token is renewed while a pod runs.
         return {"Authorization": f"Bearer {(self._account / 'token').read_text().strip()}"}
 
-    def _asked(self, what: str, call: Callable[[], Any], there_already: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The answer's JSON; what may pass is waited for. A conflict is no failure where it has an answer."""
+    def _asked(self, what: str, call: Callable[[], Any], instead: _Instead | None = None) -> dict[str, Any]:
+        """The answer's JSON, or what is given `instead` for a status; what may pass is waited for."""
         import requests
 
         problem = ""
@@ -191,8 +196,8 @@ class Api:
             else:
                 if answer.status_code < 400:
                     return answer.json()
-                if answer.status_code == 409 and there_already is not None:
-                    return there_already
+                if instead is not None and answer.status_code in instead:
+                    return instead[answer.status_code]
                 problem = f"{what}: {answer.status_code} {_message(answer)}"
                 if answer.status_code < 500 and answer.status_code != 429:
                     break

@@ -2,8 +2,9 @@
 
 The Deployments of an endpoint share a label, and a Service in front of them shares requests by replicas. The new one
 gets its canary's share beside the old, then all of them while the old goes to none, and the alarms are watched after
-each step. One that fires brings the old back. A run that was broken off goes on where it was: what served before it
-began is noted in a ConfigMap, because the replicas alone no longer tell.
+each step. One that fires brings the old back. Where KEDA scales the Deployments, it is held meanwhile: it would bring
+back the replicas that a rollout takes away. A run that was broken off goes on where it was: what served before it began
+is noted in a ConfigMap, because the replicas alone no longer tell.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
@@ -61,6 +62,9 @@ class Settings:
     record: str = ""
     """The ConfigMap in which a run that is broken off finds what it began with; without one it begins anew."""
 
+    keda: bool = False
+    """Whether KEDA scales the Deployments, each by the ScaledObject of its name: AUTOSCALER is keda."""
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Reads every setting. ModelberthError lists all the ones that are missing or wrong."""
@@ -93,6 +97,7 @@ class Settings:
             prometheus=environment.get("MODELBERTH_ROLLOUT_PROMETHEUS", "").strip().rstrip("/"),
             alarms=tuple(name.strip() for name in alarms if name.strip()),
             record=environment.get("MODELBERTH_ROLLOUT_RECORD", "").strip(),
+            keda=environment.get("MODELBERTH_ROLLOUT_AUTOSCALER", "").strip() == "keda",
         )
         if problems:
             raise ModelberthError(*problems)
@@ -108,6 +113,10 @@ class Cluster(Protocol):
 
     def scale(self, name: str, replicas: int) -> None:
         """Set how many replicas a Deployment wants."""
+        ...
+
+    def autoscale(self, name: str, on: bool) -> None:
+        """Let KEDA scale a Deployment, or hold it."""
         ...
 
     def restarts(self, endpoint: str, deployment: str) -> int:
@@ -168,6 +177,8 @@ def roll_out(
     else:
         say("goes on with what was broken off")
     old = begun.old
+    # Well before any of them loses a replica: the new ones have to become ready first.
+    _autoscale(settings, cluster, found.keys() - {settings.deployment}, on=False)
     total = max(settings.replicas, sum(old.values()))
     if begun.firing:
         say(f"fires already, and is not watched: {', '.join(begun.firing)}")
@@ -187,7 +198,14 @@ def roll_out(
         step(canary, _shrunk(old, total - canary), settings.bake_seconds)
         _note(settings, cluster, replace(begun, canary_done=True))
     step(total, dict.fromkeys(old, 0), settings.bake_seconds)
+    _autoscale(settings, cluster, {settings.deployment}, on=True)
     _note(settings, cluster, None)
+
+
+def _autoscale(settings: Settings, cluster: Cluster, names: Collection[str], *, on: bool) -> None:
+    if settings.keda:
+        for name in sorted(names):
+            cluster.autoscale(name, on)
 
 
 def _recalled(settings: Settings, cluster: Cluster, found: Mapping[str, Deployment]) -> _Begun | None:
@@ -283,7 +301,9 @@ def _go_back(
     sleep: Callable[[float], None],
 ) -> None:
     """Bring the old replicas up, and the new ones down once the old ones are ready: no request may find nobody."""
+    others = {one.name for one in cluster.deployments(settings.endpoint)} - {settings.deployment}
     if not old:
+        _autoscale(settings, cluster, others, on=True)
         return
     for name, count in old.items():
         cluster.scale(name, count)
@@ -293,7 +313,9 @@ def _go_back(
         if all(now.get(name, 0) >= count for name, count in old.items()):
             break
         sleep(_LOOK_SECONDS)
+    _autoscale(settings, cluster, {settings.deployment}, on=False)
     cluster.scale(settings.deployment, 0)
+    _autoscale(settings, cluster, others, on=True)
     _note(settings, cluster, None)
 
 

@@ -27,7 +27,16 @@ def asking(package: Path) -> dict[str, dict[str, Any]]:
         "disk_utilization": {"alarms": {"disk_utilization": {"above": "90%"}}},
         "flexible_window": {"retraining": {"flexible_window": "1h"}},
         "flexible_window_over_a_day": {"retraining": {"flexible_window": "2d"}},
-        "requests_per_replica": {"endpoint": {"scale": {"min": 1, "max": 2, "requests_per_replica": 600}}},
+        "scale_to_zero": {
+            "endpoint": {
+                "scale": {"min": 0, "max": 2},
+                "kubernetes": {
+                    "autoscaler": "keda",
+                    "prometheus_url": "http://prometheus:9090",
+                    "triggers": [{"type": "cron", "metadata": {"desiredReplicas": 1}}],
+                },
+            }
+        },
         "several_runs": {
             "alarms": {"monitor.runs": {"below": 2}},
             "endpoint": {"capture": {}},

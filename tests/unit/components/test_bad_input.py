@@ -97,7 +97,10 @@ def test_wrong_types() -> None:
 
 
 def test_out_of_range() -> None:
-    assert of_churn(endpoint={"scale": {"min": 0}}) == ["endpoint.scale.min: 0 is out of range: must be at least 1"]
+    assert of_churn(endpoint={"scale": {"min": -1}}) == ["endpoint.scale.min: -1 is out of range: must be at least 0"]
+    assert of_churn(endpoint={"scale": {"min": 0}}) == [
+        "endpoint.scale.max: is missing: with min: 0 the number of replicas follows the load; write at least 1"
+    ]
     assert of_churn(endpoint={"scale": {"min": 3, "max": 2}}) == ["endpoint.scale.max: 2 is less than min, which is 3"]
     assert of_churn(endpoint={"compute": {"cpu": 0}}) == [
         "endpoint.compute.cpu: 0 is out of range: must be greater than 0"
@@ -342,7 +345,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, original: Pack
         models={
             "churn": {
                 "package": "none",
-                "endpoint": {"scale": {"min": 0}, "variants": {"primary": {"weight": 50}}},
+                "endpoint": {"scale": {"min": -1}, "variants": {"primary": {"weight": 50}}},
                 "alarms": {"latency": {"above": 1}, "error_rate": {"above": 7}, "notify": ["ml"], "monitor": {"x": 1}},
                 "retraining": {"source": str(source), "entrypoint": "train.py", "schedule": "x", "timezone": "y"},
             },

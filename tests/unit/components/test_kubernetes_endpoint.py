@@ -375,11 +375,6 @@ def test_what_plain_workloads_cannot_do(original: Package, candidate: Package) -
         "churn.variants: kubernetes can't share traffic between variants by weight without a gateway: a Service shares "
         f"requests by replicas, not by weight, but a Gateway does: {gateway}; sagemaker can"
     ]
-    assert wrong(original, scale={"min": 1, "max": 2, "requests_per_replica": 10}) == [
-        "churn.scale.requests_per_replica: kubernetes can't choose the number of replicas by the requests that one "
-        "gets: an autoscaler knows the use of processors, and requests only by an adapter: leave it out and set "
-        "endpoint.kubernetes.cpu_target; sagemaker can"
-    ]
     assert wrong(original, rollback_alarms=["slow"]) == [
         "churn.kubernetes.prometheus_url: is missing: an update is watched by alarms, and it is Prometheus that knows "
         "which of them fire; write its address as pods reach it"

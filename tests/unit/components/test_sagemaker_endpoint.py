@@ -276,6 +276,11 @@ def test_what_sagemaker_cannot_do(original: Package) -> None:
         "churn.scale.max: ml.t2.medium can't be scaled automatically (SageMaker refuses burstable machines): leave max "
         "out, or name another machine"
     ]
+    assert wrong(original, scale={"min": 0, "max": 2}) == [
+        "churn.scale.min: sagemaker can't run no replica while nobody asks: SageMaker scales to no instance only what "
+        "is made of inference components, and then refuses requests until one runs; ours is made of variants, which "
+        "keep one: write at least 1; kubernetes can"
+    ]
     assert wrong(original, compute={"cpu": 500}) == [
         "churn.compute: no SageMaker machine has 500 processors and 2Gi of memory: the largest, ml.r7i.48xlarge, has "
         "192 and 1536Gi"

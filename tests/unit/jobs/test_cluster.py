@@ -151,6 +151,26 @@ def test_a_record_is_read_and_a_key_is_taken_out(api: Api, server: Server) -> No
     assert server.asked[-1][-2:] == ("Bearer first application/merge-patch+json", {"data": {"new": None}})
 
 
+def test_keda_holds_a_deployment_and_goes_on(api: Api, server: Server) -> None:
+    held = "/apis/keda.sh/v1alpha1/namespaces/models/scaledobjects/churn-1"
+    server.says(f"PATCH {held}", (200, {}))
+    api.autoscale("churn-1", False)
+    api.autoscale("churn-1", True)
+    assert [(path, body) for _, path, _, _, body in server.asked] == [
+        (held, {"metadata": {"annotations": {"autoscaling.keda.sh/paused": value}}}) for value in ("true", None)
+    ]
+    assert server.asked[0][3].endswith("application/merge-patch+json")
+
+
+def test_what_keda_does_not_scale_needs_no_holding(api: Api, server: Server, waited: list[float]) -> None:
+    api.autoscale("churn-1", False)
+    assert len(server.asked) == 1
+    assert waited == []
+    server.says("PATCH /apis/keda.sh/v1alpha1/namespaces/models/scaledobjects/churn-1", (403, {"message": "no"}))
+    with pytest.raises(ModelberthError, match="403 no"):
+        api.autoscale("churn-1", False)
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_pass_is_tried_again(status: int, api: Api, server: Server, waited: list[float]) -> None:
     busy = (status, {"message": "too many requests"})

@@ -26,6 +26,9 @@ class Cluster:
     history: list[dict[str, int]] = field(default_factory=list)
     least_ready: int = 10_000
     records: dict[str, dict[str, str]] = field(default_factory=lambda: {"churn-rollout": {}})
+    keda: dict[str, int] = field(default_factory=dict[str, int])
+    """The least replicas that KEDA keeps, by what it scales."""
+    held: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._ready_at = {name: [0.0] * count for name, count in self.wanted.items()}
@@ -36,6 +39,9 @@ class Cluster:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        for name, least in self.keda.items():
+            if name not in self.held and self.wanted[name] < least:
+                self.scale(name, least)
         assert self.now < 100_000, "it never ends"
 
     def ready(self, name: str) -> int:
@@ -51,6 +57,9 @@ class Cluster:
         self.wanted[name] = replicas
         self.history.append(dict(self.wanted))
         self.least_ready = min(self.least_ready, sum(self.ready(one) for one in self.wanted))
+
+    def autoscale(self, name: str, on: bool) -> None:
+        (self.held.discard if on else self.held.add)(name)
 
     def restarts(self, endpoint: str, deployment: str) -> int:
         return 3 if deployment in self.ends_again else 0
@@ -308,9 +317,51 @@ def test_more_replicas_are_no_update() -> None:
     assert cluster.now < BAKE
 
 
+def test_keda_brings_back_nothing_that_a_rollout_takes_away() -> None:
+    cluster, plain = Cluster({"old": 4, "new": 0}, keda={"old": 4}), Cluster({"old": 4, "new": 0})
+    run(cluster, keda=True)
+    run(plain)
+    assert cluster.history == plain.history
+    assert cluster.held == {"old"}
+
+
+def test_keda_goes_on_with_what_serves_again() -> None:
+    cluster = Cluster({"old": 4, "new": 0}, keda={"old": 4}, alarms=lambda now: ["slow"] if now.ready("new") else [])
+    with pytest.raises(RolledBack):
+        run(cluster, keda=True)
+    assert cluster.wanted == {"old": 4, "new": 0}
+    assert "old" not in cluster.held
+
+
+def test_keda_goes_on_with_what_sleeps_when_the_new_one_never_is_ready() -> None:
+    cluster = Cluster({"old": 0, "new": 0}, keda={"old": 0}, never_ready={"new"})
+    with pytest.raises(ModelberthError, match="does not serve"):
+        run(cluster, keda=True, replicas=1)
+    assert cluster.held == set()
+
+
+def test_keda_goes_on_with_a_deployment_that_serves_once_more() -> None:
+    cluster = Cluster({"new": 0, "later": 4}, keda={"new": 2, "later": 2}, held={"new"})
+    run(cluster, keda=True)
+    assert cluster.wanted == {"new": 4, "later": 0}
+    assert cluster.held == {"later"}
+
+
+def test_nobody_else_is_held_where_keda_scales_nothing() -> None:
+    cluster = Cluster({"old": 4, "new": 0})
+    run(cluster)
+    assert cluster.held == set()
+
+
 def test_a_deployment_that_is_gone() -> None:
     with pytest.raises(ModelberthError, match="there is no Deployment new of the endpoint churn"):
         run(Cluster({"old": 4}))
+
+
+def test_what_scales_the_deployments_is_told() -> None:
+    given = {"MODELBERTH_ROLLOUT_DEPLOYMENT": "new", "MODELBERTH_ROLLOUT_ENDPOINT": "churn"}
+    assert not Settings.from_environment(given).keda
+    assert Settings.from_environment(given | {"MODELBERTH_ROLLOUT_AUTOSCALER": "keda"}).keda
 
 
 def test_settings_are_told_all_at_once() -> None:

@@ -20,7 +20,7 @@ from ...gaps import refusal
 from ...names import content_name, physical_name
 from ...outputs import EndpointOutputs
 from ...spec import PRIMARY, ComputeSpec, Spec
-from . import gateway, kserve, objects, pods, policies, rights, store, values, variants
+from . import gateway, kserve, objects, pods, policies, rights, scaling, store, values, variants
 from .gateway import GatewayOptions
 from .objects import StoreOptions
 from .variants import SHADOW, Variant
@@ -68,6 +68,11 @@ class Options(StoreOptions):
     """How long a replica may take until it answers."""
     cpu_target: int = Field(default=70, ge=1, le=100)
     """With `scale.max`: the use of its processors, in percent, by which the number of replicas is chosen."""
+    autoscaler: scaling.Autoscaler = "hpa"
+    """With `scale.max`, what chooses the number of replicas: `hpa` for a HorizontalPodAutoscaler, by processors; `keda`
+    for a ScaledObject of the KEDA that is installed, by requests too, and by `triggers`."""
+    triggers: list[scaling.Trigger] = Field(default_factory=list[scaling.Trigger])
+    """Further triggers of KEDA's. With `scale.min: 0` at least one that is seen while no replica runs."""
 
 
 def check(args: ModelEndpointArgs, where: str) -> list[str]:
@@ -85,10 +90,16 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
             problems.append(refusal(args.platform, f"{feature}_without_gateway", f"{where}.{feature}"))
     if not serves_itself:
         problems += kserve.check(args, where)
-    if serves_itself and args.rollout.canary is not None and args.scale.min == 1:
+    if serves_itself and args.rollout.canary is not None and args.scale.min < 2:
         problems.append(refusal(args.platform, "canary_of_one_replica", f"{where}.rollout.canary"))
-    if args.scale.autoscaled and "requests_per_replica" in args.scale.model_fields_set:
-        problems.append(refusal(args.platform, "requests_per_replica", f"{where}.scale.requests_per_replica"))
+    problems += scaling.check(
+        args,
+        where,
+        options.autoscaler,
+        options.triggers,
+        options.prometheus_url,
+        by_kserve=not serves_itself,
+    )
     if args.endpoint_name is not None and not values.is_service_name(args.endpoint_name):
         problems.append(
             f"{where}: {args.endpoint_name!r} is no name of a Service: at most 63 lower-case letters, digits and "
@@ -227,7 +238,20 @@ def _workloads(
     rollout = _rollout(name, instance, deployment, package, options, args, component)
     if args.scale.autoscaled:
         after = pulumi.ResourceOptions(parent=component, depends_on=[rollout])
-        _scaling(name, instance, deployment, package, options, args, after)
+        revision = objects.settled(deployment.metadata, "name")
+        scaling.scale(
+            # Another Deployment gets another one; the old goes with the old.
+            content_name(f"{name}-replicas", _replica(package, options, args)),
+            objects.metadata(args, options, revision, _COMPONENT, instance),
+            instance,
+            revision,
+            options.autoscaler,
+            options.cpu_target,
+            options.triggers,
+            options.prometheus_url,
+            args,
+            after,
+        )
     return rollout
 
 
@@ -240,6 +264,8 @@ def _replica(package: Package, options: Options, args: ModelEndpointArgs) -> lis
         None if args.capture is None else args.capture.sample,
         options.accelerators,
         options.startup_timeout_seconds,
+        # KEDA refuses a Deployment that another autoscaler has.
+        *(["keda"] if options.autoscaler == "keda" else []),
     ]
 
 
@@ -387,6 +413,11 @@ def _rollout(
                 "resource_names": [record_name],
                 "verbs": ["get", "patch"],
             },
+            *(
+                [{"api_groups": ["keda.sh"], "resources": ["scaledobjects"], "verbs": ["patch"]}]
+                if options.autoscaler == "keda"
+                else []
+            ),
         ],
         child,
     )
@@ -405,12 +436,15 @@ def _rollout(
     settings: dict[str, pulumi.Input[str]] = {
         "MODELBERTH_ROLLOUT_DEPLOYMENT": objects.settled(deployment.metadata, "name"),
         "MODELBERTH_ROLLOUT_ENDPOINT": endpoint,
-        "MODELBERTH_ROLLOUT_REPLICAS": str(args.scale.min),
+        # Where none is kept, one shows that the package serves.
+        "MODELBERTH_ROLLOUT_REPLICAS": str(max(args.scale.min, 1)),
         "MODELBERTH_ROLLOUT_CANARY": f"{args.rollout.canary or 0:g}",
         "MODELBERTH_ROLLOUT_BAKE_SECONDS": str(bake),
         "MODELBERTH_ROLLOUT_RECORD": record_name,
         "MODELBERTH_ROLLOUT_READY_SECONDS": str(options.startup_timeout_seconds),
     }
+    if options.autoscaler == "keda":
+        settings["MODELBERTH_ROLLOUT_AUTOSCALER"] = options.autoscaler
     if watched is not None:
         settings["MODELBERTH_ROLLOUT_PROMETHEUS"] = watched
         settings["MODELBERTH_ROLLOUT_ALARMS"] = pulumi.Output.all(*args.rollback_alarms).apply(
@@ -457,40 +491,6 @@ def _rollout(
             depends_on=[deployment, binding],
             custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline + 60}s"),
         ),
-    )
-
-
-def _scaling(
-    name: str,
-    endpoint: str,
-    deployment: kubernetes.apps.v1.Deployment,
-    package: Package,
-    options: Options,
-    args: ModelEndpointArgs,
-    opts: pulumi.ResourceOptions,
-) -> None:
-    revision, content = objects.settled(deployment.metadata, "name"), _replica(package, options, args)
-    kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
-        # Another Deployment gets another one; the old goes with the old.
-        content_name(f"{name}-replicas", content),
-        metadata=objects.metadata(args, options, revision, _COMPONENT, endpoint),
-        spec={
-            "scale_target_ref": {"api_version": "apps/v1", "kind": "Deployment", "name": revision},
-            "min_replicas": args.scale.min,
-            "max_replicas": args.scale.max or args.scale.min,
-            "metrics": [
-                {
-                    "type": "Resource",
-                    "resource": {
-                        "name": "cpu",
-                        "target": {"type": "Utilization", "average_utilization": options.cpu_target},
-                    },
-                }
-            ],
-            # A replica takes its time to start: leaving is slower than joining.
-            "behavior": {"scale_down": {"stabilization_window_seconds": 300}},
-        },
-        opts=opts,
     )
 
 

@@ -27,11 +27,6 @@ GAPS = {
         "vendor", 'a CronJob starts when it is due (Kubernetes documentation, "CronJob"): leave it out'
     ),
     "flexible_window_over_a_day": Gap("vendor", "a CronJob starts when it is due: leave flexible_window out"),
-    "requests_per_replica": Gap(
-        "ours",
-        "an autoscaler knows the use of processors, and requests only by an adapter: leave it out and set "
-        "endpoint.kubernetes.cpu_target",
-    ),
     "several_runs": Gap(
         "ours", "of the monitor's runs the metric tells the time of the last one: write 1, and choose the period"
     ),

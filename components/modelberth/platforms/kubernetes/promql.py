@@ -53,4 +53,10 @@ def expression(alarm: str, kind: AlarmKind, period: timedelta, endpoint: str, sp
             raise KeyError(alarm)
 
 
+def requests_a_minute(endpoint: str) -> str:
+    """Return how many requests all replicas of an endpoint answer in a minute, in PromQL; nothing where none runs."""
+    # Two looks of Prometheus' at least, which are half a minute apart or less.
+    return f'60 * sum(rate({_REQUESTS}{{{INSTANCE}="{endpoint}"}}[2m]))'
+
+
 _REQUESTS, _DURATION = "modelberth_requests_total", "modelberth_request_duration_seconds"

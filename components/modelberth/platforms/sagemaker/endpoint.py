@@ -95,6 +95,8 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
         )
     if args.rollout.canary is not None and args.scale.min < 2:
         problems.append(refusal(args.platform, "canary_of_one_replica", f"{where}.rollout.canary"))
+    if args.scale.min == 0:
+        problems.append(refusal(args.platform, "scale_to_zero", f"{where}.scale.min"))
     if args.rollout.bake > _LONGEST_BAKE:
         problems.append(refusal(args.platform, "bake_over_an_hour", f"{where}.rollout.bake"))
     if len(args.rollback_alarms) > 10:

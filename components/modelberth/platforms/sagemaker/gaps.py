@@ -18,4 +18,9 @@ GAPS = {
     "flexible_window_over_a_day": Gap(
         "vendor", "FlexibleTimeWindow is at most 1440 minutes (EventBridge Scheduler API Reference): write 24h or less"
     ),
+    "scale_to_zero": Gap(
+        "ours",
+        "SageMaker scales to no instance only what is made of inference components, and then refuses requests until "
+        "one runs; ours is made of variants, which keep one: write at least 1",
+    ),
 }

@@ -50,6 +50,9 @@ WRITTEN: dict[str, str] = {
     "check_secret": "`<name>` or `<namespace>/<name>`",
     "check_bucket": "name of a bucket",
     "check_host": "host name",
+    "check_project": "project's id",
+    "check_location": "region",
+    "check_bucket_location": "region, or `EU`, `US`, `ASIA`",
     "_check_path": "a path such as `/models/churn`",
     "check_url": "`http://…` or `https://…`",
     "check_origin": "`https://<host>:<port>`",
@@ -64,8 +67,8 @@ WRITTEN: dict[str, str] = {
 MEANINGS: dict[str, str] = {
     "compute.cpu": "Processors of one replica, or of the training machine.",
     "compute.memory": "Its memory.",
-    "scale.min": "Replicas that always run. A canary needs at least 2. `0`, with `max`, runs none while nobody asks, "
-    "where the platform can.",
+    "scale.min": "Replicas that always run. A canary needs at least 2 on SageMaker and Kubernetes. `0`, with `max`, "
+    "runs none while nobody asks, where the platform can.",
     "scale.max": "Replicas under the highest load; the number stays at `min` if left out.",
     "capture.sample": "The share of requests that is kept.",
     "rollout.canary": "The share of replicas that the new package gets first, 1% to 50%. All traffic shifts in one "

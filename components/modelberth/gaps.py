@@ -45,8 +45,15 @@ def gaps_of(platform: str) -> dict[str, Gap]:
     return registry.load(platform, "gaps").GAPS
 
 
+def gap_of(platform: str, feature: str) -> Gap | None:
+    """Return a platform's gap for a feature, or for what the feature is a case of: who copies no requests to a shadow
+    copies none where KServe serves either."""
+    found = gaps_of(platform)
+    return found.get(feature) or found.get(feature.partition("_with")[0])
+
+
 def refusal(platform: str, feature: str, where: str) -> str:
     """Return what to say where `where` asks a platform for what it lacks, with the platforms that have it."""
-    able = [name for name in registry.PLATFORMS if name != platform and feature not in gaps_of(name)]
+    able = [name for name in registry.PLATFORMS if name != platform and gap_of(name, feature) is None]
     others = f"; {choices(able)} can" if able else ""
     return f"{where}: {platform} can't {FEATURES[feature]}: {gaps_of(platform)[feature].reason}{others}"

@@ -7,12 +7,12 @@ import pulumi
 
 from model_packaging.gate import GateRules
 
-from .args import MonitoringAlarmsArgs
+from .args import MonitoringAlarmsArgs, RetrainingScheduleArgs
 from .quantities import format_duration
 
 
 def monitor_environment(
-    args: MonitoringAlarmsArgs, bucket: pulumi.Input[str], package: pulumi.Input[str], metrics: str
+    args: MonitoringAlarmsArgs, bucket: pulumi.Input[str], package: pulumi.Input[str], metrics: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[str]]:
     """Return the variables of `modelberth job monitor`.
 
@@ -36,6 +36,32 @@ def monitor_environment(
             "MODELBERTH_LABEL_DELAY_HOURS": _hours(args.monitor.label_delay),
         }
     return environment
+
+
+def retrain_settings(
+    args: RetrainingScheduleArgs, bucket: str, source: str, data: str | None, champion: str | None
+) -> dict[str, Any]:
+    """Return the settings of `modelberth retrain`.
+
+    Args:
+        args: What is trained.
+        bucket: The bucket's address.
+        source: The address of the training code.
+        data: The address of the training data.
+        champion: The address of the package that a candidate is compared with.
+    """
+    settings: dict[str, Any] = {
+        "model": args.model,
+        "entrypoint": args.entrypoint,
+        "source": source,
+        "data": data,
+        "bucket": bucket,
+        "champion": champion,
+        "gate": gate_settings(args.gate),
+        "parameters": args.parameters,
+        "timeout_seconds": args.timeout.total_seconds(),
+    }
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def gate_settings(rules: GateRules) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Platform:
 PLATFORMS = {
     "kubernetes": Platform("modelberth.platforms.kubernetes", extra="kubernetes"),
     "sagemaker": Platform("modelberth.platforms.sagemaker", extra="aws"),
+    "vertex": Platform("modelberth.platforms.vertex", extra="gcp"),
 }
 
 

@@ -39,7 +39,10 @@ def packages() -> Path:
     return folder
 
 
-_OF_THEIR_OWN = {"kubernetes": needs_node}
+_OF_THEIR_OWN = {
+    "kubernetes": needs_node,
+    "vertex": pytest.mark.skip(reason="the suite has not been seen to pass on the Google emulator yet"),
+}
 """What a platform's world asks of the machine."""
 
 

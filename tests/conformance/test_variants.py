@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from modelberth.gaps import gaps_of
+from modelberth.gaps import gap_of
 
 from model_packaging.errors import ModelberthError
 from tests.conformance.conftest import wait_for
@@ -37,7 +37,7 @@ def deploys(world: World, feature: str, endpoint: dict[str, Any]) -> bool:
     """
     for gap, told in ((f"{feature}_without_gateway", {}), (feature, world.sharing())):
         world.configure("good", endpoint=endpoint | told)
-        if (found := gaps_of(world.platform).get(gap)) is not None:
+        if (found := gap_of(world.platform, gap)) is not None:
             with pytest.raises(ModelberthError) as refused:
                 world.up()
             assert found.reason in str(refused.value)

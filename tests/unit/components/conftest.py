@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from modelberth import registry
 from sklearn.linear_model import LogisticRegression
 
 from model_packaging import data_version, pack, validate
@@ -46,12 +45,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     return root
-
-
-@pytest.fixture
-def with_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vertex AI as a platform, until all of its capabilities are there."""
-    monkeypatch.setitem(registry.PLATFORMS, "vertex", registry.Platform("modelberth.platforms.vertex", extra="gcp"))
 
 
 @pytest.fixture(autouse=True)

@@ -54,14 +54,14 @@ def test_unknown_keys_get_the_nearest_name() -> None:
     ]
     assert of_churn(retrainin={}) == [
         "retrainin: unknown key (did you mean retraining?); allowed here: alarms, bucket, champion, encryption_key, "
-        "endpoint, gate, kubernetes, package, place, retraining, sagemaker"
+        "endpoint, gate, kubernetes, package, place, retraining, sagemaker, vertex"
     ]
     assert of_churn(endpoint={"scale": {"mni": 1}}) == [
         "endpoint.scale.mni: unknown key (did you mean min?); allowed here: max, min, requests_per_replica"
     ]
     assert of_churn(endpoint={"shadw": "x"}) == [
         "endpoint.shadw: unknown key (did you mean shadow?); allowed here: "
-        "capture, compute, kubernetes, rollout, sagemaker, scale, shadow, variants"
+        "capture, compute, kubernetes, rollout, sagemaker, scale, shadow, variants, vertex"
     ]
     assert of_churn(gate={"metrics": {"f1": {"mim": 0.8}}}) == [
         "gate.metrics.f1.mim: unknown key (did you mean min?); allowed here: confident, max, min"
@@ -123,7 +123,9 @@ def test_out_of_range() -> None:
 
 
 def test_missing_keys(source: Path) -> None:
-    assert problems(models={}, platform="") == ["platform: '' names no platform: choose kubernetes or sagemaker"]
+    assert problems(models={}, platform="") == [
+        "platform: '' names no platform: choose kubernetes, sagemaker or vertex"
+    ]
     assert of_churn(retraining={"source": str(source), "entrypoint": "train.py"}) == [
         "retraining.schedule: is missing; required here: entrypoint, schedule, source"
     ]
@@ -163,7 +165,7 @@ def test_schedules_that_the_platform_lacks(source: Path) -> None:
     assert retraining(source, schedule="0 3 1 * 1") == [
         "schedule: '0 3 1 * 1': sagemaker can't restrict both the day of the month and the day of the week of a "
         "schedule: one of the two must be `?` in EventBridge's cron expressions: write * for one of them; "
-        "kubernetes can"
+        "kubernetes or vertex can"
     ]
 
 
@@ -180,10 +182,10 @@ def test_the_nearest_time_zone_is_named(source: Path) -> None:
 
 def test_unknown_platforms_get_the_nearest() -> None:
     assert problems({"package": "none"}, platform="sagmaker") == [
-        "platform: 'sagmaker' is no platform: choose kubernetes or sagemaker (did you mean sagemaker?)"
+        "platform: 'sagmaker' is no platform: choose kubernetes, sagemaker or vertex (did you mean sagemaker?)"
     ]
     assert of_churn(place={"endpoint": "vertx"}) == [
-        "place.endpoint: 'vertx' is no platform: choose kubernetes or sagemaker"
+        "place.endpoint: 'vertx' is no platform: choose kubernetes, sagemaker or vertex (did you mean vertex?)"
     ]
 
 

@@ -363,7 +363,7 @@ def test_what_plain_workloads_cannot_do(original: Package, candidate: Package) -
     assert wrong(original, rollout={"canary": "10%"}) == [
         "churn.rollout.canary: kubernetes can't give a canary its share of the traffic where one replica runs: a "
         "Service shares requests by replicas, so scale.min must be at least 2; or leave canary out: all traffic then "
-        "shifts at once, watched"
+        "shifts at once, watched; vertex can"
     ]
     gateway = "name one of yours as endpoint.kubernetes.gateway, with the host that requests are sent to"
     assert wrong(original, shadow=candidate) == [
@@ -373,7 +373,7 @@ def test_what_plain_workloads_cannot_do(original: Package, candidate: Package) -
     variants = {"primary": {"weight": 90}, "next": {"package": candidate, "weight": 10}}
     assert wrong(original, variants=variants) == [
         "churn.variants: kubernetes can't share traffic between variants by weight without a gateway: a Service shares "
-        f"requests by replicas, not by weight, but a Gateway does: {gateway}; sagemaker can"
+        f"requests by replicas, not by weight, but a Gateway does: {gateway}; sagemaker or vertex can"
     ]
     assert wrong(original, rollback_alarms=["slow"]) == [
         "churn.kubernetes.prometheus_url: is missing: an update is watched by alarms, and it is Prometheus that knows "

@@ -67,7 +67,8 @@ def test_platforms_are_in_order_and_have_every_capability_a_folder_and_an_extra(
 
 def test_an_unknown_platform_is_told_with_the_nearest() -> None:
     with pytest.raises(
-        SpecificationError, match=r"^unknown platform 'sagemakr': choose kubernetes or sagemaker \(did you mean sag"
+        SpecificationError,
+        match=r"^unknown platform 'sagemakr': choose kubernetes, sagemaker or vertex \(did you mean sag",
     ):
         registry.load("sagemakr", "endpoint")
 

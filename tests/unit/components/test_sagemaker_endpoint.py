@@ -263,7 +263,7 @@ def test_what_sagemaker_cannot_do(original: Package) -> None:
     assert wrong(original, rollout={"canary": "10%"}) == [
         "churn.rollout.canary: sagemaker can't give a canary its share of the traffic where one replica runs: "
         "SageMaker takes at most half of the replicas for a canary, so scale.min must be at least 2; or leave canary "
-        "out: all traffic then shifts at once, watched"
+        "out: all traffic then shifts at once, watched; vertex can"
     ]
     assert wrong(original, encryption_key="alias/mine") == [
         "churn.encryption_key: 'alias/mine' is no ARN of a KMS key: write arn:aws:kms:<region>:<account>:key/<id>, no "

@@ -8,8 +8,6 @@ from modelberth import ArtifactBucket, SpecificationError
 from tests.unit.components.cloud import PROJECT, Deployed
 from tests.unit.components.google import KEY, google
 
-pytestmark = pytest.mark.usefixtures("with_vertex")
-
 
 def bucket(**args: Any) -> Deployed:
     return google(lambda: ArtifactBucket("churn", {"platform": "vertex", **args}).url)

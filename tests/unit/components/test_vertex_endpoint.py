@@ -9,7 +9,6 @@ from model_packaging.package import Package
 from tests.unit.components.cloud import LOCATION, PROJECT
 from tests.unit.components.google import IMAGE, KEY, endpoint
 
-pytestmark = pytest.mark.usefixtures("with_vertex")
 ENDPOINT, MODEL, DEPLOYED = "vertex/aiEndpoint:AiEndpoint", "vertex:Model", "vertex:DeployedModel"
 
 
@@ -208,7 +207,7 @@ def test_what_vertex_cannot_do_is_told_at_once(original: Package, candidate: Pac
         "churn.endpoint_name: '0123456789' is no id of an endpoint: at most 9 digits and no 0 first; or write a name, "
         "of which an id is made",
         "churn.shadow: vertex can't copy requests to a shadow: an endpoint sends each request to one deployed model by "
-        "the traffic split, and copies none: leave it out; sagemaker can",
+        "the traffic split, and copies none: leave it out; kubernetes or sagemaker can",
         "churn.compute: no machine of Vertex AI has 512 processors and 2Gi of memory: the largest, n2-highmem-96, has "
         "96 and 768Gi",
         "churn.vertex.accelerator_type: is missing: accelerator_count counts them; write one such as NVIDIA_L4",

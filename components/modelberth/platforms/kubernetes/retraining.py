@@ -2,7 +2,6 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -13,7 +12,7 @@ from model_packaging.package import Package
 from ...args import RetrainingScheduleArgs
 from ...errors import problems_of
 from ...gaps import refusal
-from ...jobs import gate_settings
+from ...jobs import retrain_settings
 from ...names import physical_name
 from ...outputs import RetrainingOutputs
 from ...spec import ComputeSpec
@@ -69,7 +68,7 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
         store.uploaded_package(args.bucket, access, args.champion) if isinstance(args.champion, Package) else None
     )
     document = pulumi.Output.all(bucket=args.bucket, source=source, data=data, champion=champion).apply(
-        lambda known: json.dumps(_settings(args, known), sort_keys=True)
+        lambda known: json.dumps(retrain_settings(args, **known), sort_keys=True)
     )
     made = recurring.cron_job(
         name,
@@ -93,22 +92,6 @@ def provision(component: pulumi.ComponentResource, name: str, args: RetrainingSc
         _start_on_drift(component, f"{name}-drift", args, options, made)
     job = objects.settled(made.metadata, "name")
     return RetrainingOutputs(schedule_name=job, job_name=job)
-
-
-def _settings(args: RetrainingScheduleArgs, known: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of `modelberth retrain`: docs/retraining.md."""
-    settings: dict[str, Any] = {
-        "model": args.model,
-        "entrypoint": args.entrypoint,
-        "source": known["source"],
-        "data": known["data"],
-        "bucket": known["bucket"],
-        "champion": known["champion"],
-        "gate": gate_settings(args.gate),
-        "parameters": args.parameters,
-        "timeout_seconds": args.timeout.total_seconds(),
-    }
-    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _start_on_drift(

@@ -84,6 +84,8 @@ def check(args: ModelEndpointArgs, where: str) -> list[str]:
     problems += _check_name(args.endpoint_name, f"{where}.endpoint_name")
     if args.shadow is not None:
         problems.append(refusal(args.platform, "shadow", f"{where}.shadow"))
+    if args.scale.min == 0:
+        problems.append(refusal(args.platform, "scale_to_zero", f"{where}.scale.min"))
     try:
         options = options_of(args, args.platform)
     except ValidationError as error:

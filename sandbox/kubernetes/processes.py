@@ -148,11 +148,11 @@ def stable_ports(file: Path, names: Sequence[str], address: str) -> dict[str, in
     """
     known: dict[str, int] = json.loads(file.read_text()) if file.is_file() else {}
     for name in names:
-        port = _USUAL.get(name, 0) if address != LOOPBACK else 0
+        usual = _USUAL.get(name) if address != LOOPBACK else None
         while name not in known:
-            if port and port not in known.values() and _is_free(address, port):
+            port, usual = usual or random.choice(_PORTS), None
+            if port not in known.values() and _is_free(address, port):
                 known[name] = port
-            port = random.choice(_PORTS)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(known, indent=1))
     return known

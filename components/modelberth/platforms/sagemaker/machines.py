@@ -11,6 +11,7 @@ from the API's own enumerations ProductionVariantInstanceType, TrainingInstanceT
 
 from typing import Literal
 
+from ...machines import smallest_of
 from ...spec import ComputeSpec
 
 Purpose = Literal["endpoint", "training", "processing"]
@@ -57,16 +58,7 @@ def smallest(compute: ComputeSpec, purpose: Purpose) -> str:
     Raises:
         ValueError: none has; the text names the largest.
     """
-    machines = machines_for(purpose)
-    fitting = [name for name, (cpu, memory) in machines.items() if cpu >= compute.cpu and memory >= compute.memory]
-    if fitting:
-        return min(fitting, key=lambda name: machines[name])
-    largest = max(machines, key=lambda name: machines[name])
-    cpu, memory = machines[largest]
-    raise ValueError(
-        f"no SageMaker machine has {compute.cpu:g} processors and {compute.memory / _GIB:.4g}Gi of memory: "
-        f"the largest, {largest}, has {cpu} and {memory // _GIB}Gi"
-    )
+    return smallest_of(machines_for(purpose), compute, "SageMaker machine")
 
 
 def processors(instance_type: str) -> int | None:

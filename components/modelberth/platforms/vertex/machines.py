@@ -7,6 +7,7 @@ has which machine changes, and is left to Vertex AI, whose refusal is shown.
 
 from typing import Literal
 
+from ...machines import smallest_of
 from ...spec import ComputeSpec
 
 Purpose = Literal["endpoint", "job"]
@@ -48,16 +49,7 @@ def smallest(compute: ComputeSpec, purpose: Purpose) -> str:
     Raises:
         ValueError: none has; the text names the largest.
     """
-    machines = machines_for(purpose)
-    fitting = [name for name, (cpu, memory) in machines.items() if cpu >= compute.cpu and memory >= compute.memory]
-    if fitting:
-        return min(fitting, key=lambda name: machines[name])
-    largest = max(machines, key=lambda name: machines[name])
-    cpu, memory = machines[largest]
-    raise ValueError(
-        f"no machine of Vertex AI has {compute.cpu:g} processors and {compute.memory / _GIB:.4g}Gi of memory: "
-        f"the largest, {largest}, has {cpu} and {memory / _GIB:g}Gi"
-    )
+    return smallest_of(machines_for(purpose), compute, "machine of Vertex AI")
 
 
 def has(machine_type: str) -> tuple[int, int] | None:

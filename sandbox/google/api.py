@@ -214,6 +214,12 @@ class Call:
         operation = self.emulator.operations.start(self.api.name, self.method.key, parent, work, show, undo)
         return operation.resource
 
+    def operation_on(self, target: str, verb: str, work: Work) -> Resource:
+        """Begin an operation of those APIs that describe one by the resource that it changes, and by the verb."""
+        parent = target.rsplit("/", 2)[0]
+        described = {"createTime": self.now, "target": target, "verb": verb, "apiVersion": self.api.version}
+        return self.operation(parent, "OperationMetadata", work, described)
+
     def any(self, schema: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """A message with its type's name, as an operation's response is. Raises RuntimeError for a bad one."""
         if self.api.prefix + schema in self.api.document.schemas:

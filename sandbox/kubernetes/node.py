@@ -85,7 +85,8 @@ class Node:
     @property
     def enforces_policies(self) -> bool:
         """Whether NetworkPolicies are enforced."""
-        return _can_enforce_policies()
+        # kube-router writes its rules by these.
+        return all(shutil.which(program) for program in ("iptables", "ip6tables", "ipset"))
 
     def load(self, image: Image) -> None:
         """Make sure that the node has the image, which is then used without a registry."""
@@ -219,7 +220,7 @@ def start(cluster: Cluster) -> Node:
     processes.wait("coredns", lambda: answers(f"http://{network.node}:{_DNS_READY_PORT}/ready"), _START_SECONDS)
     core = client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
     processes.wait("kubelet", lambda: _is_ready(core), _START_SECONDS)
-    if _can_enforce_policies():
+    if node.enforces_policies:
         _start_kube_router(cluster, enter)
     service = f"https://{network.api_service}/readyz"
     processes.wait("kube-proxy", lambda: answers(service, cluster.authority.certificate), _START_SECONDS)
@@ -424,11 +425,6 @@ def _publish_name_service(cluster: Cluster) -> None:
         (client.DiscoveryV1Api(api).patch_namespaced_endpoint_slice, endpoints),
     ):
         apply("kube-dns", "kube-system", body, field_manager="sandbox", _content_type="application/apply-patch+yaml")
-
-
-def _can_enforce_policies() -> bool:
-    """kube-router writes its rules by these."""
-    return all(shutil.which(program) for program in ("iptables", "ip6tables", "ipset"))
 
 
 def _start_kube_router(cluster: Cluster, enter: Sequence[str | Path]) -> None:

@@ -10,8 +10,6 @@ import copy
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from sandbox.google import masks
 from sandbox.google.api import Api, Call, Collection, Resource, check_etag
@@ -68,11 +66,6 @@ def _push(call: Call, trigger: Resource, topic: str) -> Resource:
     }
 
 
-def _operation(call: Call, target: str, work: Any, verb: str) -> Resource:
-    described: Mapping[str, Any] = {"createTime": call.now, "target": target, "verb": verb, "apiVersion": "v1"}
-    return call.operation(target.partition("/triggers/")[0], "OperationMetadata", work, described)
-
-
 @api.method(f"{TRIGGERS}.create")
 def create(call: Call) -> Resource:
     parent, number = call.canonical(call.name), str(call.query.get("triggerId", ""))
@@ -109,7 +102,7 @@ def create(call: Call) -> Resource:
             call.table()[trigger["name"]] = trigger
         return call.any("Trigger", trigger)
 
-    return _operation(call, trigger["name"], work, "create")
+    return call.operation_on(trigger["name"], "create", work)
 
 
 @api.method(f"{TRIGGERS}.patch")
@@ -136,7 +129,7 @@ def patch(call: Call) -> Resource:
             trigger.update(changed)
         return call.any("Trigger", changed)
 
-    return _operation(call, changed["name"], work, "update")
+    return call.operation_on(changed["name"], "update", work)
 
 
 @api.method(f"{TRIGGERS}.delete")
@@ -157,4 +150,4 @@ def delete(call: Call) -> Resource:
         delivery_of(call.emulator).forget(pubsub["subscription"])
         return call.any("Trigger", trigger)
 
-    return _operation(call, trigger["name"], work, "delete")
+    return call.operation_on(trigger["name"], "delete", work)

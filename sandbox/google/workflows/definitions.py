@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 import re
 import secrets
-from collections.abc import Mapping
-from typing import Any
 
 from sandbox.google import masks
 from sandbox.google.api import Call, Collection, Resource
@@ -63,11 +61,6 @@ def _revise(call: Call, workflow: Resource, number: int) -> None:
     workflow["revisionCreateTime"] = call.now
 
 
-def _operation(call: Call, target: str, work: Any, verb: str) -> Resource:
-    described: Mapping[str, Any] = {"createTime": call.now, "target": target, "verb": verb, "apiVersion": "v1"}
-    return call.operation(target.partition("/workflows/")[0], "OperationMetadata", work, described)
-
-
 @api.method(f"{WORKFLOWS}.create")
 def create(call: Call) -> Resource:
     parent, number = call.canonical(call.name), str(call.query.get("workflowId", ""))
@@ -92,7 +85,7 @@ def create(call: Call) -> Resource:
             call.table()[workflow["name"]] = workflow
         return call.any("Workflow", workflow)
 
-    return _operation(call, workflow["name"], work, "create")
+    return call.operation_on(workflow["name"], "create", work)
 
 
 @api.method(f"{WORKFLOWS}.patch")
@@ -119,7 +112,7 @@ def patch(call: Call) -> Resource:
             workflow.update(changed)
         return call.any("Workflow", changed)
 
-    return _operation(call, changed["name"], work, "update")
+    return call.operation_on(changed["name"], "update", work)
 
 
 @api.method(f"{WORKFLOWS}.delete")
@@ -134,4 +127,4 @@ def delete(call: Call) -> Resource:
                 del executions[one]
         return {"@type": "type.googleapis.com/google.protobuf.Empty"}
 
-    return _operation(call, name, work, "delete")
+    return call.operation_on(name, "delete", work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 
 from sandbox.google.server import Handle, start
 
@@ -26,6 +29,34 @@ def wait_for(probe: Callable[[], T], seconds: float = 30) -> T:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.05)
     return found
+
+
+PYTHON = "europe-west4-docker.pkg.dev/test-project/images/python:3"
+"""An image that runs this interpreter, once `bucket_for_programs` has made it known."""
+
+
+def bucket_for_programs(emulator: Handle, name: str) -> Any:
+    """Make a bucket, and let containers of the image `PYTHON` run at once."""
+    emulator.post("images", reference=PYTHON, entrypoint=[sys.executable])
+    emulator.post("operations", seconds=0.01)
+    client = storage.Client(
+        project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator.url}
+    )
+    return client.create_bucket(name, location="europe-west4")
+
+
+def point_aiplatform(emulator: Handle, credentials: Any, **more: Any) -> None:
+    """Lead google-cloud-aiplatform to the emulator."""
+    from google.cloud import aiplatform
+
+    aiplatform.init(
+        project=PROJECT,
+        location="europe-west4",
+        credentials=credentials,
+        api_transport="rest",
+        api_endpoint=emulator.url,
+        **more,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import aiplatform, storage
+from google.cloud import aiplatform
 from googleapiclient.errors import HttpError
 
 from sandbox.google.server import Handle
-from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.google_emulator.conftest import PROJECT, PYTHON, bucket_for_programs, point_aiplatform, wait_for
 from tests.unit.packaging.conftest import packed
 
 PARENT = f"projects/{PROJECT}/locations/europe-west4"
 REPOSITORY = "europe-west4-docker.pkg.dev/test-project/images"
-PYTHON = f"{REPOSITORY}/python:3"
 ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 
 
 @pytest.fixture(scope="module")
 def bucket(emulator: Handle) -> Any:
-    emulator.post("images", reference=PYTHON, entrypoint=[sys.executable])
-    emulator.post("operations", seconds=0.01)
-    client = storage.Client(
-        project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator.url}
-    )
-    return client.create_bucket("custom-jobs", location="europe-west4")
+    return bucket_for_programs(emulator, "custom-jobs")
 
 
 @pytest.fixture
@@ -175,14 +167,7 @@ def test_an_image_that_is_not_there_fails_the_job(jobs: Any) -> None:
 
 @pytest.fixture
 def vertex(emulator: Handle, credentials: Any) -> Iterator[Any]:
-    aiplatform.init(
-        project=PROJECT,
-        location="europe-west4",
-        credentials=credentials,
-        api_transport="rest",
-        api_endpoint=emulator.url,
-        staging_bucket="gs://custom-jobs",
-    )
+    point_aiplatform(emulator, credentials, staging_bucket="gs://custom-jobs")
     yield aiplatform
     aiplatform.initializer.global_config.__init__()
 

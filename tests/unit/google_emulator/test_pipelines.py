@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import aiplatform, storage
+from google.cloud import aiplatform
 from googleapiclient.errors import HttpError
 
 from sandbox.google.server import Handle
 from sandbox.google.store import Projects
-from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.google_emulator.conftest import PROJECT, PYTHON, bucket_for_programs, point_aiplatform, wait_for
 
 PARENT = f"projects/{PROJECT}/locations/europe-west4"
-PYTHON = "europe-west4-docker.pkg.dev/test-project/images/python:3"
 ENDED = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 
 WRITE = "import sys, pathlib; p = pathlib.Path(sys.argv[2]); p.parent.mkdir(parents=True, exist_ok=True); "
@@ -109,12 +106,7 @@ TWO = pipeline(
 
 @pytest.fixture(scope="module")
 def bucket(emulator: Handle) -> Any:
-    emulator.post("images", reference=PYTHON, entrypoint=[sys.executable])
-    emulator.post("operations", seconds=0.01)
-    client = storage.Client(
-        project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator.url}
-    )
-    return client.create_bucket("pipelines", location="europe-west4")
+    return bucket_for_programs(emulator, "pipelines")
 
 
 @pytest.fixture
@@ -306,13 +298,7 @@ def vertex(emulator: Handle, credentials: Any, monkeypatch: pytest.MonkeyPatch) 
     # It asks Google itself, over gRPC, for the number of the project that owns the bucket.
     number = "google.cloud.aiplatform.utils.resource_manager_utils.get_project_number"
     monkeypatch.setattr(number, lambda project, credentials=None: Projects().number(project))
-    aiplatform.init(
-        project=PROJECT,
-        location="europe-west4",
-        credentials=credentials,
-        api_transport="rest",
-        api_endpoint=emulator.url,
-    )
+    point_aiplatform(emulator, credentials)
     yield aiplatform
     aiplatform.initializer.global_config.__init__()
 

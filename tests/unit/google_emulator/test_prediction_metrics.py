@@ -19,7 +19,7 @@ from sandbox.google.emulator import Emulator
 from sandbox.google.filters import compile_filter
 from sandbox.google.gateway import Gateway
 from sandbox.google.metrics import PUBLISHED, Distribution, Series, metrics_of
-from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.google_emulator.conftest import PROJECT, point_aiplatform, wait_for
 
 IMAGE = "europe-west4-docker.pkg.dev/test-project/images/test:1"
 ONLINE = "aiplatform.googleapis.com/prediction/online/"
@@ -48,13 +48,7 @@ class Handler(WSGIRequestHandler):
 
 @pytest.fixture(scope="module")
 def endpoint(emulator: Emulator, credentials: Any) -> Iterator[Any]:
-    aiplatform.init(
-        project=PROJECT,
-        location="europe-west4",
-        credentials=credentials,
-        api_transport="rest",
-        api_endpoint=emulator.url,
-    )
+    point_aiplatform(emulator, credentials)
     made = aiplatform.Endpoint.create(display_name="measured")
     model = aiplatform.Model.upload(display_name="m", serving_container_image_uri=IMAGE)
     made.deploy(model, machine_type="n1-standard-2", min_replica_count=2, max_replica_count=3)

@@ -15,7 +15,7 @@ from google.api_core import exceptions
 from google.cloud import aiplatform, bigquery
 
 from sandbox.google.server import Handle
-from tests.unit.google_emulator.conftest import PROJECT
+from tests.unit.google_emulator.conftest import PROJECT, point_aiplatform
 
 IMAGE = "europe-west4-docker.pkg.dev/test-project/images/test:1"
 
@@ -29,13 +29,7 @@ def warehouse(emulator: Handle, credentials: Any) -> Any:
 def model(emulator: Handle, credentials: Any) -> Iterator[Any]:
     emulator.post("images", reference=IMAGE, entrypoint=[sys.executable, str(Path(__file__).with_name("container.py"))])
     emulator.post("operations", seconds=0.01)
-    aiplatform.init(
-        project=PROJECT,
-        location="europe-west4",
-        credentials=credentials,
-        api_transport="rest",
-        api_endpoint=emulator.url,
-    )
+    point_aiplatform(emulator, credentials)
     yield aiplatform.Model.upload(
         display_name="m",
         serving_container_image_uri=IMAGE,

@@ -15,7 +15,7 @@ from google.cloud import aiplatform, storage
 from googleapiclient.errors import HttpError
 
 from sandbox.google.server import Handle
-from tests.unit.google_emulator.conftest import PROJECT, wait_for
+from tests.unit.google_emulator.conftest import PROJECT, point_aiplatform, wait_for
 from tests.unit.packaging.conftest import packed
 
 LOCATION = f"projects/{PROJECT}/locations/europe-west4"
@@ -28,13 +28,7 @@ def vertex(emulator: Handle, credentials: Any) -> Iterator[Any]:
     program = Path(__file__).with_name("container.py")
     emulator.post("images", reference=TEST_IMAGE, entrypoint=[sys.executable, str(program)])
     emulator.post("operations", seconds=0.01)
-    aiplatform.init(
-        project=PROJECT,
-        location="europe-west4",
-        credentials=credentials,
-        api_transport="rest",
-        api_endpoint=emulator.url,
-    )
+    point_aiplatform(emulator, credentials)
     yield aiplatform
     aiplatform.initializer.global_config.__init__()
 
